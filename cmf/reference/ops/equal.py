@@ -1,0 +1,11 @@
+"""a = b, broadcast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cmf.reference.call import Array, Call
+
+
+def run(call: Call) -> Array:
+    return np.equal(call.input(0), call.input(1))

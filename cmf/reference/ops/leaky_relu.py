@@ -1,0 +1,12 @@
+"""x, or alpha x below 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cmf.reference.call import Array, Call
+
+
+def run(call: Call) -> Array:
+    x = call.input(0)
+    return np.where(x < 0, np.float32(call.option("alpha", 0.0)) * x, x)

@@ -1,0 +1,11 @@
+"""Hyperbolic tangent, rounded once from double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cmf.reference.call import Array, Call
+
+
+def run(call: Call) -> Array:
+    return np.tanh(call.input(0).astype(np.float64))

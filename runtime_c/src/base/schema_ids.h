@@ -1,0 +1,260 @@
+/* Generated from schema/cmf.fbs by tools/gen_schema.py: do not edit. */
+/* Ids of every enum and union of the schema: CMF_FB_<ENUM>_<VALUE>. */
+#ifndef CMF_BASE_SCHEMA_IDS_H
+#define CMF_BASE_SCHEMA_IDS_H
+
+enum {
+    CMF_FB_ACTIVATION_NONE = 0,
+    CMF_FB_ACTIVATION_RELU = 1,
+    CMF_FB_ACTIVATION_CLIP = 2,
+    CMF_FB_ACTIVATION_COUNT = 3
+};
+
+enum {
+    CMF_FB_CODEC_RAW = 0,
+    CMF_FB_CODEC_ZSTD = 1,
+    CMF_FB_CODEC_RANS = 2,
+    CMF_FB_CODEC_COUNT = 3
+};
+
+enum {
+    CMF_FB_COMPUTE_F32 = 0,
+    CMF_FB_COMPUTE_INT8_STATIC = 1,
+    CMF_FB_COMPUTE_INT8_DYNAMIC = 2,
+    CMF_FB_COMPUTE_COUNT = 3
+};
+
+enum {
+    CMF_FB_COORDINATES_HALF_PIXEL = 0,
+    CMF_FB_COORDINATES_ASYMMETRIC = 1,
+    CMF_FB_COORDINATES_ALIGN_CORNERS = 2,
+    CMF_FB_COORDINATES_PYTORCH_HALF_PIXEL = 3,
+    CMF_FB_COORDINATES_COUNT = 4
+};
+
+enum {
+    CMF_FB_DTYPE_NONE = 0,
+    CMF_FB_DTYPE_F32 = 1,
+    CMF_FB_DTYPE_F16 = 2,
+    CMF_FB_DTYPE_BF16 = 3,
+    CMF_FB_DTYPE_F64 = 4,
+    CMF_FB_DTYPE_I8 = 5,
+    CMF_FB_DTYPE_U8 = 6,
+    CMF_FB_DTYPE_I16 = 7,
+    CMF_FB_DTYPE_U16 = 8,
+    CMF_FB_DTYPE_I32 = 9,
+    CMF_FB_DTYPE_U32 = 10,
+    CMF_FB_DTYPE_I64 = 11,
+    CMF_FB_DTYPE_U64 = 12,
+    CMF_FB_DTYPE_BOOLEAN = 13,
+    CMF_FB_DTYPE_COUNT = 14
+};
+
+enum {
+    CMF_FB_ENCODING_NONE = 0,
+    CMF_FB_ENCODING_DENSE = 1,
+    CMF_FB_ENCODING_SPARSE = 2,
+    CMF_FB_ENCODING_QUANTIZED = 3,
+    CMF_FB_ENCODING_CODEBOOK = 4,
+    CMF_FB_ENCODING_LOWRANK = 5,
+    CMF_FB_ENCODING_DCT = 6,
+    CMF_FB_ENCODING_BITPACKED = 7,
+    CMF_FB_ENCODING_WINOGRAD = 8,
+    CMF_FB_ENCODING_COUNT = 9
+};
+
+enum {
+    CMF_FB_FORM_SVD = 0,
+    CMF_FB_FORM_TUCKER2 = 1,
+    CMF_FB_FORM_COUNT = 2
+};
+
+enum {
+    CMF_FB_GRANULARITY_TENSOR = 0,
+    CMF_FB_GRANULARITY_CHANNEL = 1,
+    CMF_FB_GRANULARITY_GROUP = 2,
+    CMF_FB_GRANULARITY_COUNT = 3
+};
+
+enum {
+    CMF_FB_LAYOUT_NONE = 0,
+    CMF_FB_LAYOUT_LINES = 1,
+    CMF_FB_LAYOUT_ROWS = 2,
+    CMF_FB_LAYOUT_COUNT = 3
+};
+
+enum {
+    CMF_FB_LEVELS_BINARY = 0,
+    CMF_FB_LEVELS_TERNARY = 1,
+    CMF_FB_LEVELS_COUNT = 2
+};
+
+enum {
+    CMF_FB_OP_NONE = 0,
+    CMF_FB_OP_CONV = 1,
+    CMF_FB_OP_MATMUL = 2,
+    CMF_FB_OP_MAXPOOL = 3,
+    CMF_FB_OP_AVERAGEPOOL = 4,
+    CMF_FB_OP_GLOBALAVERAGEPOOL = 5,
+    CMF_FB_OP_ADD = 6,
+    CMF_FB_OP_SUB = 7,
+    CMF_FB_OP_MUL = 8,
+    CMF_FB_OP_DIV = 9,
+    CMF_FB_OP_POW = 10,
+    CMF_FB_OP_MAX = 11,
+    CMF_FB_OP_MIN = 12,
+    CMF_FB_OP_MOD = 13,
+    CMF_FB_OP_RELU = 14,
+    CMF_FB_OP_CLIP = 15,
+    CMF_FB_OP_SIGMOID = 16,
+    CMF_FB_OP_TANH = 17,
+    CMF_FB_OP_ERF = 18,
+    CMF_FB_OP_GELU = 19,
+    CMF_FB_OP_HARDSIGMOID = 20,
+    CMF_FB_OP_HARDSWISH = 21,
+    CMF_FB_OP_LEAKYRELU = 22,
+    CMF_FB_OP_SQRT = 23,
+    CMF_FB_OP_EXP = 24,
+    CMF_FB_OP_LOG = 25,
+    CMF_FB_OP_ABS = 26,
+    CMF_FB_OP_NEG = 27,
+    CMF_FB_OP_RECIPROCAL = 28,
+    CMF_FB_OP_FLOOR = 29,
+    CMF_FB_OP_CEIL = 30,
+    CMF_FB_OP_SOFTMAX = 31,
+    CMF_FB_OP_LAYERNORMALIZATION = 32,
+    CMF_FB_OP_REDUCEMEAN = 33,
+    CMF_FB_OP_REDUCESUM = 34,
+    CMF_FB_OP_REDUCEMAX = 35,
+    CMF_FB_OP_CONCAT = 36,
+    CMF_FB_OP_SLICE = 37,
+    CMF_FB_OP_GATHER = 38,
+    CMF_FB_OP_GATHERND = 39,
+    CMF_FB_OP_RESHAPE = 40,
+    CMF_FB_OP_TRANSPOSE = 41,
+    CMF_FB_OP_EXPAND = 42,
+    CMF_FB_OP_PAD = 43,
+    CMF_FB_OP_RESIZE = 44,
+    CMF_FB_OP_SHAPE = 45,
+    CMF_FB_OP_RANGE = 46,
+    CMF_FB_OP_CAST = 47,
+    CMF_FB_OP_WHERE = 48,
+    CMF_FB_OP_EQUAL = 49,
+    CMF_FB_OP_GREATER = 50,
+    CMF_FB_OP_GREATEROREQUAL = 51,
+    CMF_FB_OP_LESS = 52,
+    CMF_FB_OP_LESSOREQUAL = 53,
+    CMF_FB_OP_AND = 54,
+    CMF_FB_OP_OR = 55,
+    CMF_FB_OP_NOT = 56,
+    CMF_FB_OP_ISNAN = 57,
+    CMF_FB_OP_QUANTIZELINEAR = 58,
+    CMF_FB_OP_DEQUANTIZELINEAR = 59,
+    CMF_FB_OP_IDENTITY = 60,
+    CMF_FB_OP_COUNT = 61
+};
+
+enum {
+    CMF_FB_OPTIONS_NONE = 0,
+    CMF_FB_OPTIONS_CONVOPTIONS = 1,
+    CMF_FB_OPTIONS_POOLOPTIONS = 2,
+    CMF_FB_OPTIONS_AXISOPTIONS = 3,
+    CMF_FB_OPTIONS_NORMOPTIONS = 4,
+    CMF_FB_OPTIONS_ALPHAOPTIONS = 5,
+    CMF_FB_OPTIONS_REDUCEOPTIONS = 6,
+    CMF_FB_OPTIONS_TRANSPOSEOPTIONS = 7,
+    CMF_FB_OPTIONS_SHAPEOPTIONS = 8,
+    CMF_FB_OPTIONS_RESIZEOPTIONS = 9,
+    CMF_FB_OPTIONS_PADOPTIONS = 10,
+    CMF_FB_OPTIONS_GELUOPTIONS = 11,
+    CMF_FB_OPTIONS_COUNT = 12
+};
+
+enum {
+    CMF_FB_PADMODE_CONSTANT = 0,
+    CMF_FB_PADMODE_REFLECT = 1,
+    CMF_FB_PADMODE_EDGE = 2,
+    CMF_FB_PADMODE_COUNT = 3
+};
+
+enum {
+    CMF_FB_PATTERN_MASK = 0,
+    CMF_FB_PATTERN_COUNT = 1
+};
+
+enum {
+    CMF_FB_REQUANTIZE_F32_RNE = 0,
+    CMF_FB_REQUANTIZE_TFLITE_Q31 = 1,
+    CMF_FB_REQUANTIZE_COUNT = 2
+};
+
+enum {
+    CMF_FB_RESIZEMODE_NEAREST = 0,
+    CMF_FB_RESIZEMODE_LINEAR = 1,
+    CMF_FB_RESIZEMODE_COUNT = 2
+};
+
+/* Every op: name in the schema, upper case, id. */
+#define CMF_FB_OP_MAP(X) \
+    X(Conv, CONV, 1) \
+    X(MatMul, MATMUL, 2) \
+    X(MaxPool, MAXPOOL, 3) \
+    X(AveragePool, AVERAGEPOOL, 4) \
+    X(GlobalAveragePool, GLOBALAVERAGEPOOL, 5) \
+    X(Add, ADD, 6) \
+    X(Sub, SUB, 7) \
+    X(Mul, MUL, 8) \
+    X(Div, DIV, 9) \
+    X(Pow, POW, 10) \
+    X(Max, MAX, 11) \
+    X(Min, MIN, 12) \
+    X(Mod, MOD, 13) \
+    X(Relu, RELU, 14) \
+    X(Clip, CLIP, 15) \
+    X(Sigmoid, SIGMOID, 16) \
+    X(Tanh, TANH, 17) \
+    X(Erf, ERF, 18) \
+    X(Gelu, GELU, 19) \
+    X(HardSigmoid, HARDSIGMOID, 20) \
+    X(HardSwish, HARDSWISH, 21) \
+    X(LeakyRelu, LEAKYRELU, 22) \
+    X(Sqrt, SQRT, 23) \
+    X(Exp, EXP, 24) \
+    X(Log, LOG, 25) \
+    X(Abs, ABS, 26) \
+    X(Neg, NEG, 27) \
+    X(Reciprocal, RECIPROCAL, 28) \
+    X(Floor, FLOOR, 29) \
+    X(Ceil, CEIL, 30) \
+    X(Softmax, SOFTMAX, 31) \
+    X(LayerNormalization, LAYERNORMALIZATION, 32) \
+    X(ReduceMean, REDUCEMEAN, 33) \
+    X(ReduceSum, REDUCESUM, 34) \
+    X(ReduceMax, REDUCEMAX, 35) \
+    X(Concat, CONCAT, 36) \
+    X(Slice, SLICE, 37) \
+    X(Gather, GATHER, 38) \
+    X(GatherND, GATHERND, 39) \
+    X(Reshape, RESHAPE, 40) \
+    X(Transpose, TRANSPOSE, 41) \
+    X(Expand, EXPAND, 42) \
+    X(Pad, PAD, 43) \
+    X(Resize, RESIZE, 44) \
+    X(Shape, SHAPE, 45) \
+    X(Range, RANGE, 46) \
+    X(Cast, CAST, 47) \
+    X(Where, WHERE, 48) \
+    X(Equal, EQUAL, 49) \
+    X(Greater, GREATER, 50) \
+    X(GreaterOrEqual, GREATEROREQUAL, 51) \
+    X(Less, LESS, 52) \
+    X(LessOrEqual, LESSOREQUAL, 53) \
+    X(And, AND, 54) \
+    X(Or, OR, 55) \
+    X(Not, NOT, 56) \
+    X(IsNaN, ISNAN, 57) \
+    X(QuantizeLinear, QUANTIZELINEAR, 58) \
+    X(DequantizeLinear, DEQUANTIZELINEAR, 59) \
+    X(Identity, IDENTITY, 60)
+
+#endif

@@ -10,8 +10,12 @@
 #  define CMF_PRINTF(format_index, first)
 #endif
 
-/* Fills in *error (where not NULL and still CMF_OK) and returns `status`. Freestanding: understands %s %u %d %llu %lld %zu %x only. */
+/* Fills in *error (where not NULL and still CMF_OK) and returns `status`. Freestanding: understands %s %u %d %llu %lld %zu %x %% only.
+ * Strings may come from a file: they are cut at 96 bytes and control characters become '?'. */
 cmf_status cmf_fail(cmf_error *error, cmf_status status, const char *format, ...) CMF_PRINTF(3, 4);
+
+/* Puts "<where>: " in front of the message of *error (where not NULL and a failure), and returns its status. */
+cmf_status cmf_fail_in(cmf_error *error, cmf_status status, const char *format, ...) CMF_PRINTF(3, 4);
 
 /* Sets *error to CMF_OK with an empty message; every public function begins with it. NULL is allowed. */
 void cmf_error_clear(cmf_error *error);

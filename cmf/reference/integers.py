@@ -26,7 +26,7 @@ def quantize(x: Array, affine: Affine, dtype: str = "i8") -> Array:
 
 def dequantize(q: Array, affine: Affine) -> Array:
     """``s * (q - z)`` in f32."""
-    return np.float32(affine.scale) * (q.astype(np.int32) - affine.zero_point).astype(np.float32)
+    return np.asarray(np.float32(affine.scale) * (q.astype(np.int32) - affine.zero_point).astype(np.float32))
 
 
 def code_bounds(activation: Activation | None, affine: Affine) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def apply_activation(x: Array, activation: Activation | None) -> Array:
     if activation is None:
         return x
     if activation.kind == "relu":
-        return np.maximum(x, x.dtype.type(0))
+        return np.asarray(np.maximum(x, x.dtype.type(0)))
     if activation.kind == "clip":
-        return np.minimum(np.maximum(x, x.dtype.type(activation.low)), x.dtype.type(activation.high))
+        return np.asarray(np.minimum(np.maximum(x, x.dtype.type(activation.low)), x.dtype.type(activation.high)))
     raise GraphError(f"unknown activation {activation.kind!r}; known: relu, clip")

@@ -33,7 +33,7 @@ def to_matrices(array: Array, op: str, group: int = 1) -> Array:
 def from_matrices(matrices: Array, op: str, shape: tuple[int, ...]) -> Array:
     """The inverse of :func:`to_matrices`."""
     if op == "MatMul":
-        return matrices.swapaxes(1, 2).reshape(shape)
+        return np.asarray(matrices.swapaxes(1, 2).reshape(shape))
     return matrices.reshape(shape)
 
 
@@ -68,11 +68,11 @@ def i8_codes(tree: Tree) -> tuple[Array, F32]:
 
 def _table_lookup(tree: Codebook) -> Array:
     if tree.table.shape[0] == 1:
-        return tree.table[0][tree.codes]
+        return np.asarray(tree.table[0][tree.codes])
     stack, outputs, _ = tree.geometry.shape
     panels = -(-outputs // 16)
     table = np.arange(stack)[:, None] * panels + np.arange(outputs)[None, :] // 16
-    return tree.table[table[..., None], tree.codes]
+    return np.asarray(tree.table[table[..., None], tree.codes])
 
 
 def weight(call: Call, index: int, op: str) -> Array:

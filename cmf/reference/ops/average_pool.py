@@ -37,5 +37,5 @@ def _counts(call: Call, windows: Windows, shape: tuple[int, ...]) -> Array:
         padded = windows.patches(inside, 0).sum(axis=(3, 4))
         # a window of ceil mode that begins in the padding behind the input does not exist
         original = Windows.of(call, windows.kernel)
-        return padded[:, : original.size(0, shape[1]), : original.size(1, shape[2])]
-    return windows.patches(inside, 0).sum(axis=(3, 4))
+        return np.asarray(padded[:, : original.size(0, shape[1]), : original.size(1, shape[2])])
+    return np.asarray(windows.patches(inside, 0).sum(axis=(3, 4)))

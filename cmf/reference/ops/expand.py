@@ -9,4 +9,4 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0)
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(call.input(1).tolist()))).copy()
+    return np.asarray(np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(call.input(1).tolist()))).copy())

@@ -11,7 +11,7 @@ from cmf.reference.integers import affine_of, requantize
 def run(call: Call) -> Array:
     x = call.input(0)
     axes = tuple(range(2, x.ndim)) if call.channels_first else tuple(range(1, x.ndim - 1))
-    return x.mean(axis=axes, keepdims=True, dtype=np.float64)
+    return np.asarray(x.mean(axis=axes, keepdims=True, dtype=np.float64))
 
 
 def run_int8(call: Call) -> Array:

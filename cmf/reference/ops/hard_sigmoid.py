@@ -10,4 +10,4 @@ from cmf.reference.call import Array, Call
 def run(call: Call) -> Array:
     x = call.input(0)
     alpha, beta = (np.float32(call.option(name, 0.0)) for name in ("alpha", "beta"))
-    return np.clip(alpha * x + beta, np.float32(0), np.float32(1))
+    return np.asarray(np.clip(alpha * x + beta, np.float32(0), np.float32(1)))

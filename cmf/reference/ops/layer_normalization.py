@@ -14,4 +14,4 @@ def run(call: Call) -> Array:
     variance = (centred**2).mean(axis=axes, keepdims=True)
     y = centred / np.sqrt(variance + np.float64(np.float32(call.option("epsilon", 1e-5)))) * call.input(1)
     bias = call.optional(2)
-    return y if bias is None else y + bias
+    return np.asarray(y if bias is None else y + bias)

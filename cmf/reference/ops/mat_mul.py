@@ -12,7 +12,7 @@ from cmf.reference.weights import integer_weight, weight
 def run(call: Call) -> Array:
     y = np.matmul(call.input(0), weight(call, 1, "MatMul"))
     bias = call.optional(2)
-    return y if bias is None else y + bias
+    return np.asarray(y if bias is None else y + bias)
 
 
 def run_int8(call: Call) -> Array:
@@ -33,13 +33,13 @@ def run_dynamic(call: Call) -> Array:
     acc = wrap_i32(_accumulate(q, codes))
     y = acc.astype(np.float32) * (scale * _align(scales, codes))
     bias = call.optional(2)
-    return y if bias is None else y + bias
+    return np.asarray(y if bias is None else y + bias)
 
 
 def _accumulate(x: Array, codes: Array) -> Array:
     """Exact sums of products as i64."""
     dtype = exact_dtype(codes.shape[-2])
-    return np.matmul(x.astype(dtype), codes.astype(dtype)).astype(np.int64)
+    return np.asarray(np.matmul(x.astype(dtype), codes.astype(dtype)).astype(np.int64))
 
 
 def _align(scales: Array, codes: Array) -> Array:

@@ -12,4 +12,4 @@ from cmf.reference.call import Array, Call
 def run(call: Call) -> Array:
     start, limit, delta = (call.input(i).reshape(()) for i in range(3))
     count = max(0, math.ceil((float(limit) - float(start)) / float(delta)))
-    return start + np.arange(count).astype(start.dtype) * delta
+    return np.asarray(start + np.arange(count).astype(start.dtype) * delta)

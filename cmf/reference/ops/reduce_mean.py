@@ -12,4 +12,4 @@ def run(call: Call) -> Array:
     if x.dtype.kind == "f":
         x = x.astype(np.float64)
     axes = tuple(call.option("axes", range(x.ndim)))
-    return x.mean(axis=axes, keepdims=bool(call.option("keepdims", True)))
+    return np.asarray(x.mean(axis=axes, keepdims=bool(call.option("keepdims", True))))

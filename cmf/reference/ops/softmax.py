@@ -11,4 +11,4 @@ def run(call: Call) -> Array:
     x = call.input(0).astype(np.float64)
     axis = int(call.option("axis", 0))
     e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))

@@ -1,4 +1,4 @@
-"""Describes the C library to cffi; run at build time: ``python -m cffi.gen_src exec-python cmf/runtime/ffi_build.py out.c``.
+"""Describes the C library to cffi. CMake runs it: ``python -m cffi.gen_src exec-python ffi_build.py out.c``.
 
 What Python may call is read from ``runtime_c/include/cmf.h``: every fact of the interface stays in one place. Run as a
 script it prints the declarations that it made of the header.
@@ -31,6 +31,9 @@ def declarations(header: str) -> str:
     enum = ", ".join(f"CMF_{name} = {number}" for name, number in entries)
     text = text.replace("CMF_STATUS_MAP(CMF_STATUS_ENUM)", enum)
     constants = dict(re.findall(r"^#define (CMF_\w+) +(\d+)\s*$", text, flags=re.M))
+    for directive in re.findall(r"^# *(?:if|elif|else).*$", text, flags=re.M):
+        if directive != "#ifndef CMF_H":
+            raise ValueError(f"cmf.h: {directive!r} is not understood; teach cmf/runtime/ffi_build.py")
     text = re.sub(r"^#.*$", "", text, flags=re.M)
     for name, number in constants.items():
         text = re.sub(rf"\b{name}\b", number, text)

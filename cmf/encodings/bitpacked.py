@@ -61,7 +61,8 @@ class Bitpacked(Leaf):
     def unsigned_codes(self) -> Array:
         if self.levels == "binary":
             return (self.codes > 0).astype(np.uint8)
-        return np.bitwise_and(self.codes.view(np.uint8), np.uint8(3))
+        masked: Array = self.codes.view(np.uint8) & np.uint8(3)
+        return masked
 
     def decode(self) -> F32:
         return np.asarray(self.scales * self.codes.astype(np.float32), np.float32)

@@ -88,7 +88,8 @@ def sign_extend(codes: Array, bits: int) -> Array:
     if bits == 16:
         return codes.view("<i2")
     shifted: npt.NDArray[np.int8] = (codes << np.uint8(8 - bits)).view(np.int8)
-    return shifted >> np.int8(8 - bits)
+    extended: Array = shifted >> np.int8(8 - bits)
+    return extended
 
 
 # ---------------------------------------------------------------- scales

@@ -250,7 +250,7 @@ def _mask_order(array: Array, geometry: Geometry, bits: int) -> Array:
         units: Array = runs.reshape(stack * geometry.panels, PANEL, geometry.runs * quads, 4).transpose(0, 2, 1, 3)
         return units.reshape(stack * geometry.panels, -1, 4 * PANEL)
     units = array.reshape(stack * geometry.panels, PANEL, inputs)
-    return units.transpose(0, 2, 1)
+    return np.transpose(units, (0, 2, 1))
 
 
 def _from_mask_order(units: Array, geometry: Geometry, bits: int) -> Array:

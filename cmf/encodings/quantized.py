@@ -79,7 +79,8 @@ class Quantized(Leaf):
 
     def unsigned_codes(self) -> Array:
         unsigned: Array = self.codes.view(f"u{self.codes.dtype.itemsize}")
-        return np.bitwise_and(unsigned, unsigned.dtype.type((1 << self.bits) - 1))
+        masked: Array = unsigned & unsigned.dtype.type((1 << self.bits) - 1)
+        return masked
 
     def decode(self) -> F32:
         codes = self.codes.astype(np.float32)  # exact, and so is the difference

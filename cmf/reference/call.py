@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cmf.errors import GraphError
 from cmf.ir.graph import Node, Value
+from cmf.ir.ops import describe, option
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +24,8 @@ class Call:
     values: tuple[Value | None, ...]
     output: Value
     layout: str
+    #: decoded weights by name, kept from one run to the next
+    decoded: dict[str, Array] = field(default_factory=dict)
 
     def input(self, index: int) -> Array:
         """The array of a required input."""
@@ -46,14 +49,13 @@ class Call:
             raise GraphError(f"{self.where}: input {index} is absent")
         return value
 
-    def option(self, name: str, default: Any) -> Any:
-        """An option, or the default of cmf.fbs; an empty list counts as absent."""
-        given = self.node.options.get(name, default)
-        return default if isinstance(given, (list, tuple)) and not given else given
+    def option(self, name: str) -> Any:
+        """An option, or its default."""
+        return option(self.node, name)
 
     @property
     def where(self) -> str:
-        return f"{self.node.op} node {self.node.name!r}"
+        return describe(self.node)
 
     @property
     def channels_first(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,13 +27,19 @@ def evaluate(graph: Graph, inputs: Mapping[str, Array], *, keep: bool = False) -
     return Evaluator(graph).run(inputs, keep=keep)
 
 
-def evaluate_node(node: Node, inputs: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
-    """Runs one node: ``inputs`` by value name (constants of the graph need not be given); returns outputs by name."""
+def evaluate_node(
+    node: Node, inputs: Mapping[str, Array], graph: Graph, decoded: dict[str, Array] | None = None
+) -> dict[str, Array]:
+    """Runs one node: ``inputs`` by value name (constants of the graph need not be given); returns outputs by name.
+
+    ``decoded`` keeps decoded weights for further calls.
+    """
     if len(node.outputs) != 1:
         raise UnsupportedError(f"{node.op} node {node.name!r} has {len(node.outputs)} outputs; only one is supported")
     values = tuple(graph.value(name) if name else None for name in node.inputs)
     arrays = tuple(None if v is None else _array(v, inputs) for v in values)
-    call = Call(node, arrays, values, graph.value(node.outputs[0]), graph.layout)
+    call = Call(node, arrays, values, graph.value(node.outputs[0]), graph.layout,
+                {} if decoded is None else decoded)
     with np.errstate(all="ignore"):
         try:
             return {node.outputs[0]: _run(call)}
@@ -45,10 +52,11 @@ def evaluate_node(node: Node, inputs: Mapping[str, Array], graph: Graph) -> dict
 
 
 class Evaluator:
-    """A graph made ready for many runs: knows when an array is used for the last time."""
+    """A graph made ready for many runs: weights are decoded once. The graph must not change."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self._decoded: dict[str, Array] = {}
         self._last: dict[str, int] = {}
         for index, node in enumerate(graph.nodes):
             self._last.update((name, index) for name in node.inputs)
@@ -66,7 +74,7 @@ class Evaluator:
         if unknown := [name for name in inputs if name not in graph.inputs]:
             raise GraphError(f"{unknown[0]!r} is not an input of the graph; inputs: {', '.join(graph.inputs)}")
         for index, node in enumerate(graph.nodes):
-            for name, array in evaluate_node(node, live, graph).items():
+            for name, array in evaluate_node(node, live, graph, self._decoded).items():
                 check(graph.value(name), array, sizes, f"output {name!r} of {node.op} node {node.name!r}")
                 live[name] = array
             if not keep:
@@ -120,12 +128,13 @@ def _run(call: Call) -> Array:
     if hasattr(op, "run_int8"):
         return np.asarray(op.run_int8(call))
     affine = affine_of(call.output)
-    integers = [v for v in call.values if v is not None and v.dtype == "i8" and v.affine is not None]
-    if node.op in MOVES and node.activation is None and all(v.affine == affine for v in integers):
+    codes = [v is not None and v.dtype == "i8" and v.affine is not None for v in call.values]
+    affines = [v.affine for v, is_code in zip(call.values, codes, strict=True) if is_code and v is not None]
+    if node.op in MOVES and node.activation is None and all(a == affine for a in affines):
         return np.asarray(op.run(call))
-    real = tuple(dequantize(a, v.affine) if a is not None and v is not None and v.dtype == "i8" and v.affine else a
-                 for a, v in zip(call.arrays, call.values, strict=True))
-    result = op.run(Call(node, real, call.values, call.output, call.layout))
+    real = tuple(dequantize(a, v.affine) if is_code and a is not None and v is not None and v.affine is not None else a
+                 for a, v, is_code in zip(call.arrays, call.values, codes, strict=True))
+    result = op.run(replace(call, arrays=real))
     return quantize(apply_activation(result, node.activation), affine)
 
 

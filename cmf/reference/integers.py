@@ -6,7 +6,7 @@ import numpy as np
 
 from cmf.errors import GraphError
 from cmf.ir.graph import NUMPY_DTYPES, Activation, Affine, Value
-from cmf.reference.call import Array
+from cmf.reference.call import Array, Call
 
 
 def affine_of(value: Value) -> Affine:
@@ -70,6 +70,15 @@ def quantize_rows(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     scale = (np.abs(x).max(axis=axes, keepdims=True) / np.float32(127)).astype(np.float32)
     safe = np.where(scale > 0, scale, np.float32(1))
     return np.clip(np.rint(x / safe), -127, 127).astype(np.int8), scale
+
+
+def along_axis(call: Call, rank: int) -> tuple[Array, Array]:
+    """ONNX's scale and zero point inputs of (De)QuantizeLinear, ready to broadcast along the axis option."""
+    scale, zero = call.input(1), call.optional(2)
+    shape = [1] * rank
+    if scale.size > 1:
+        shape[int(call.option("axis"))] = scale.size
+    return scale.reshape(shape), np.zeros(shape, np.int64) if zero is None else zero.astype(np.int64).reshape(shape)
 
 
 def apply_activation(x: Array, activation: Activation | None) -> Array:

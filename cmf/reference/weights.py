@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cmf.encodings import Bitpacked, Codebook, Quantized, Sparse
-from cmf.encodings.base import F32, Tree
+from cmf.encodings.base import F32, PANEL, Tree
 from cmf.errors import GraphError
+from cmf.ir.geometry import from_matrix
 from cmf.ir.graph import Value
 from cmf.reference.call import Array, Call
 
@@ -16,25 +17,6 @@ def static_shape(value: Value) -> tuple[int, ...]:
     if value.shape is None or any(isinstance(d, str) for d in value.shape):
         raise GraphError(f"weight {value.name!r} needs a shape of numbers, not {value.shape}")
     return tuple(int(d) for d in value.shape)
-
-
-def to_matrices(array: Array, op: str, group: int = 1) -> Array:
-    """A weight of a Conv (channels last), MatMul or Gather node as [S, O, K] (FORMAT.md section 2)."""
-    if op == "Conv":
-        outputs, per_group = array.shape[0], array.shape[-1]
-        stack = group if per_group > 1 else 1
-        return array.reshape(stack, outputs // stack, -1)
-    if op == "MatMul":
-        inputs, outputs = array.shape[-2:]
-        return np.ascontiguousarray(array.reshape(-1, inputs, outputs).swapaxes(1, 2))
-    return array.reshape(1, array.shape[0], -1)
-
-
-def from_matrices(matrices: Array, op: str, shape: tuple[int, ...]) -> Array:
-    """The inverse of :func:`to_matrices`."""
-    if op == "MatMul":
-        return np.asarray(matrices.swapaxes(1, 2).reshape(shape))
-    return matrices.reshape(shape)
 
 
 def has_i8(tree: Tree) -> bool:
@@ -70,8 +52,7 @@ def _table_lookup(tree: Codebook) -> Array:
     if tree.table.shape[0] == 1:
         return np.asarray(tree.table[0][tree.codes])
     stack, outputs, _ = tree.geometry.shape
-    panels = -(-outputs // 16)
-    table = np.arange(stack)[:, None] * panels + np.arange(outputs)[None, :] // 16
+    table = np.arange(stack)[:, None] * tree.geometry.panels + np.arange(outputs)[None, :] // PANEL
     return np.asarray(tree.table[table[..., None], tree.codes])
 
 
@@ -80,7 +61,9 @@ def weight(call: Call, index: int, op: str) -> Array:
     value = call.value(index)
     if value.tree is None:
         return call.input(index)
-    return from_matrices(value.tree.decode(), op, static_shape(value))
+    if value.name not in call.decoded:
+        call.decoded[value.name] = from_matrix(value.tree.decode(), op, static_shape(value))
+    return call.decoded[value.name]
 
 
 def integer_weight(call: Call, index: int) -> tuple[Array, F32]:
@@ -89,4 +72,4 @@ def integer_weight(call: Call, index: int) -> tuple[Array, F32]:
     if value.tree is None:
         raise GraphError(f"{call.where} computes in {call.node.compute} but its weight {value.name!r} is not encoded")
     codes, scales = i8_codes(value.tree)
-    return from_matrices(codes, call.node.op, static_shape(value)), scales
+    return from_matrix(codes, call.node.op, static_shape(value)), scales

@@ -25,14 +25,14 @@ class Windows:
     ceil: bool = False
 
     @staticmethod
-    def of(call: Call, kernel: tuple[int, ...]) -> Windows:
+    def of(call: Call, kernel: tuple[int, ...], ceil: bool = False) -> Windows:
         """From a node's options; two spatial dimensions only."""
         if len(kernel) != 2:
             raise ShapeError(f"{call.where}: kernel {kernel} has {len(kernel)} dimensions; only 2 are supported")
-        strides, dilations = call.option("strides", (1, 1)), call.option("dilations", (1, 1))
-        pads = call.option("pads", (0, 0, 0, 0))
+        strides, dilations = call.option("strides"), call.option("dilations")
+        pads = call.option("pads")
         return Windows((kernel[0], kernel[1]), (strides[0], strides[1]), (dilations[0], dilations[1]),
-                       (pads[0], pads[1], pads[2], pads[3]), bool(call.option("ceil_mode", False)))
+                       (pads[0], pads[1], pads[2], pads[3]), ceil)
 
     def size(self, axis: int, length: int) -> int:
         """Windows along an axis (0: height). In ceil mode none begins behind the input."""

@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from cmf.encodings.base import F32
+from cmf.encodings.winograd import A_T, B_T
 from cmf.reference.call import Array
-
-_B2 = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]
-_A2 = [[1, 1, 1, 0], [0, 1, -1, -1]]
-_B4 = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
-       [0, 4, 0, -5, 0, 1]]
-_A4 = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-#: tile -> (B^T, A^T)
-MATRICES = {2: (_B2, _A2), 4: (_B4, _A4)}
 
 
 def winograd_convolve(x: Array, filters: F32, tile: int, pads: tuple[int, int, int, int]) -> Array:
     """x [N, H, W, I], filters U [(tile+2)^2, O, I] -> [N, Ho, Wo, O], strides 1."""
-    bt, at = (np.asarray(m, np.float32) for m in MATRICES[tile])
+    bt, at = (np.asarray(m, np.float32) for m in (B_T[tile], A_T[tile]))
     size = tile + 2
     n, height, width, inputs = x.shape
     top, left, bottom, right = pads

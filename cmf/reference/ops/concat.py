@@ -8,4 +8,4 @@ from cmf.reference.call import Array, Call
 
 
 def run(call: Call) -> Array:
-    return np.concatenate(call.inputs(), axis=int(call.option("axis", 0)))
+    return np.concatenate(call.inputs(), axis=int(call.option("axis")))

@@ -26,7 +26,12 @@ def run(call: Call) -> Array:
     tree = call.value(1).tree
     if isinstance(tree, Winograd):
         windows = Windows.of(call, (3, 3))
-        y = winograd_convolve(x, tree.filters.decode(), tree.tile, windows.pads)
+        if windows.strides != (1, 1) or windows.dilations != (1, 1) or _group(call) != 1:
+            raise ShapeError("a Winograd weight needs strides 1, dilations 1 and one group")
+        name = call.value(1).name
+        if name not in call.decoded:
+            call.decoded[name] = tree.filters.decode()
+        y = winograd_convolve(x, call.decoded[name], tree.tile, windows.pads)
     else:
         w = weight(call, 1, "Conv")
         w = to_last(w) if call.channels_first and tree is None else w
@@ -57,7 +62,7 @@ def run_dynamic(call: Call) -> Array:
 
 
 def _group(call: Call) -> int:
-    return int(call.option("group", 1))
+    return int(call.option("group"))
 
 
 def _accumulate(call: Call, x: Array, codes: Array, fill: int) -> Array:

@@ -11,7 +11,7 @@ from cmf.reference.weights import weight
 
 def run(call: Call) -> Array:
     value, indices = call.value(0), call.input(1)
-    axis = int(call.option("axis", 0))
+    axis = int(call.option("axis"))
     if value.tree is not None and axis != 0:
         raise ShapeError("a weight can be gathered from along axis 0 only")
     data = weight(call, 0, "Gather")

@@ -9,5 +9,5 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0)
-    alpha, beta = (np.float32(call.option(name, 0.0)) for name in ("alpha", "beta"))
+    alpha, beta = (np.float32(call.option(name)) for name in ("alpha", "beta"))
     return np.asarray(np.clip(alpha * x + beta, np.float32(0), np.float32(1)))

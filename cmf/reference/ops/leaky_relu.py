@@ -9,4 +9,4 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0)
-    return np.where(x < 0, np.float32(call.option("alpha", 0.0)) * x, x)
+    return np.where(x < 0, np.float32(call.option("alpha")) * x, x)

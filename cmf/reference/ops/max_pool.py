@@ -11,5 +11,6 @@ from cmf.reference.windows import Windows
 def run(call: Call) -> Array:
     x = to_last(call.input(0)) if call.channels_first else call.input(0)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    y = Windows.of(call, tuple(call.option("kernel", ()))).patches(x, lowest).max(axis=(3, 4))
+    windows = Windows.of(call, tuple(call.option("kernel")), call.option("ceil_mode"))
+    y = windows.patches(x, lowest).max(axis=(3, 4))
     return np.ascontiguousarray(to_first(y)) if call.channels_first else y

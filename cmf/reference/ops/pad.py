@@ -16,7 +16,7 @@ def run(call: Call) -> Array:
         widths[axis] = (pads[i], pads[i + len(where)])
     x = x[tuple(slice(max(0, -a), x.shape[i] - max(0, -b)) for i, (a, b) in enumerate(widths))]
     grow = [(max(0, a), max(0, b)) for a, b in widths]
-    mode = call.option("mode", "constant")
+    mode = call.option("mode")
     if mode == "constant":
         return np.pad(x, grow, constant_values=0 if fill is None else fill.reshape(()))
     return np.pad(x, grow, mode=mode)

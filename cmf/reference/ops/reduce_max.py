@@ -1,4 +1,4 @@
-"""Largest value over the axes in the options (all, where there are none)."""
+"""Largest value over the axes in the options."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0)
-    axes = tuple(call.option("axes", range(x.ndim)))
-    return np.asarray(x.max(axis=axes, keepdims=bool(call.option("keepdims", True))))
+    axes = tuple(call.option("axes"))
+    return np.asarray(x.max(axis=axes, keepdims=bool(call.option("keepdims"))))

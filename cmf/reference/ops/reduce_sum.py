@@ -1,4 +1,4 @@
-"""Sum over the axes in the options (all, where there are none)."""
+"""Sum over the axes in the options."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def run(call: Call) -> Array:
     x = call.input(0)
     if x.dtype.kind == "f":
         x = x.astype(np.float64)
-    axes = tuple(call.option("axes", range(x.ndim)))
-    return np.asarray(x.sum(axis=axes, keepdims=bool(call.option("keepdims", True)), dtype=x.dtype))
+    axes = tuple(call.option("axes"))
+    return np.asarray(x.sum(axis=axes, keepdims=bool(call.option("keepdims")), dtype=x.dtype))

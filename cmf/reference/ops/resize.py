@@ -13,7 +13,7 @@ def run(call: Call) -> Array:
     sizes = [a for a in call.arrays[1:] if a is not None]
     if len(sizes) != 1 or sizes[0].dtype != np.int64 or sizes[0].size != x.ndim:
         raise ShapeError("needs one i64 input of sizes, one for each dimension")
-    mode, coordinates = call.option("mode", "nearest"), call.option("coordinates", "half_pixel")
+    mode, coordinates = call.option("mode"), call.option("coordinates")
     y = x if mode == "nearest" else x.astype(np.float64)
     for axis, size in enumerate(int(s) for s in sizes[0]):
         if size == x.shape[axis]:

@@ -9,6 +9,6 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0).astype(np.float64)
-    axis = int(call.option("axis", 0))
+    axis = int(call.option("axis"))
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return np.asarray(e / e.sum(axis=axis, keepdims=True))

@@ -9,4 +9,4 @@ from cmf.reference.call import Array, Call
 
 def run(call: Call) -> Array:
     x = call.input(0)
-    return np.ascontiguousarray(np.transpose(x, call.option("perm", range(x.ndim)[::-1])))
+    return np.ascontiguousarray(np.transpose(x, call.option("perm")))

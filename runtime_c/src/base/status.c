@@ -71,9 +71,9 @@ static void status_format(status_text *out, const char *format, va_list argument
         else if (*p == 'u') status_put_number(out, va_arg(arguments, unsigned), 10);
         else if (*p == 'x') status_put_number(out, va_arg(arguments, unsigned), 16);
         else if (*p == 'd') status_put_signed(out, va_arg(arguments, int));
-        else if (!strncmp(p, "llu", 3)) p += 2, status_put_number(out, va_arg(arguments, unsigned long long), 10);
-        else if (!strncmp(p, "lld", 3)) p += 2, status_put_signed(out, va_arg(arguments, long long));
-        else if (!strncmp(p, "zu", 2)) p += 1, status_put_number(out, va_arg(arguments, size_t), 10);
+        else if (p[0] == 'l' && p[1] == 'l' && p[2] == 'u') p += 2, status_put_number(out, va_arg(arguments, unsigned long long), 10);
+        else if (p[0] == 'l' && p[1] == 'l' && p[2] == 'd') p += 2, status_put_signed(out, va_arg(arguments, long long));
+        else if (p[0] == 'z' && p[1] == 'u') p += 1, status_put_number(out, va_arg(arguments, size_t), 10);
         else if (*p == '%') status_put(out, '%');
         else break; /* a format of ours that is wrong: say what was said so far */
     }

@@ -47,7 +47,7 @@ class _Tensor:
             raise CmfError("the checkpoint is damaged: a tensor lies outside its storage", "E_BUFFER")
         strides = [s * data.itemsize for s in self.steps]
         view: Array = np.lib.stride_tricks.as_strided(data[self.offset:], self.shape, strides)
-        return view.copy()
+        return np.array(view)
 
 
 class _Unpickler(pickle.Unpickler):

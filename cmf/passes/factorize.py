@@ -1,0 +1,71 @@
+"""Low-rank factors: truncated singular value decomposition, and Tucker-2 for convolutions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from cmf.encodings.base import F32, Geometry
+
+F64 = npt.NDArray[np.float64]
+
+
+def svd_rank(geometry: Geometry, fraction: float) -> int:
+    """The rank whose two factors have at most ``fraction`` of the weight's parameters (at least 1)."""
+    outputs, inputs = geometry.outputs, geometry.inputs
+    return max(1, min(int(fraction * outputs * inputs / (outputs + inputs)), outputs, inputs))
+
+
+def svd(weight: F32, rank: int) -> tuple[F32, F32]:
+    """``W[S, O, K]`` ~ A B: returns B [S, rank, K] and A [S, O, rank] of least squared error (Eckart and Young).
+
+    The singular values are shared between the factors, so that neither is large where the other is small.
+    """
+    left, values, right = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
+    root = np.sqrt(values[:, :rank])
+    return ((root[:, :, None] * right[:, :rank]).astype(np.float32),
+            (left[:, :, :rank] * root[:, None, :]).astype(np.float32))
+
+
+def tucker_ranks(geometry: Geometry, fraction: float) -> tuple[int, int]:
+    """Input and output ranks, the same part of the channels, with at most ``fraction`` of the weight's parameters.
+
+    With ranks c I and c O and n taps the parameters are ``c (I^2 + O^2) + c^2 I O n``.
+    """
+    inputs, outputs = geometry.run, geometry.outputs
+    a, b, goal = inputs * outputs * geometry.runs, inputs**2 + outputs**2, fraction * outputs * geometry.inputs
+    part = (math.sqrt(b * b + 4 * a * goal) - b) / (2 * a)
+    return max(1, min(int(part * inputs), inputs)), max(1, min(int(part * outputs), outputs))
+
+
+def tucker2(weight: F32, taps: int, rank_in: int, rank_out: int, rounds: int = 10) -> tuple[F32, F32, F32]:
+    """``W[1, O, taps * I]`` ~ core x_O U x_I V by higher-order orthogonal iteration (De Lathauwer et al., 2000).
+
+    Returns V^T [1, rank_in, I], the core [1, rank_out, taps * rank_in] and U [1, O, rank_out]. Each round fits one side
+    with the other fixed, so the error never grows.
+    """
+    tensor = weight[0].astype(np.float64).reshape(weight.shape[1], taps, -1)
+    inputs = _leading(np.einsum("oti,otj->ij", tensor, tensor, optimize=True), rank_in)
+    outputs = np.empty((len(tensor), rank_out))
+    energy = -1.0
+    for _ in range(rounds):
+        narrow_in = tensor @ inputs
+        outputs = _leading(np.einsum("otr,ptr->op", narrow_in, narrow_in, optimize=True), rank_out)
+        narrow_out = np.einsum("oti,or->rti", tensor, outputs, optimize=True)
+        inputs = _leading(np.einsum("rti,rtj->ij", narrow_out, narrow_out, optimize=True), rank_in)
+        kept = float(((narrow_out @ inputs) ** 2).sum())
+        if kept <= energy * (1 + 1e-9):
+            break
+        energy = kept
+    core = np.einsum("oti,or->rti", tensor, outputs, optimize=True) @ inputs
+    return (inputs.T[None].astype(np.float32), core.reshape(1, rank_out, -1).astype(np.float32),
+            outputs[None].astype(np.float32))
+
+
+def _leading(gram: F64, rank: int) -> F64:
+    """The ``rank`` eigenvectors of largest eigenvalue [n, rank], with a sign that does not hang on the library."""
+    vectors: F64 = np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return np.asarray(vectors * np.where(largest < 0, -1.0, 1.0))

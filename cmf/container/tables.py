@@ -1,0 +1,89 @@
+"""How trees and options lie in the tables of cmf.fbs: names of fields, and which of them are enums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from cmf.container._generated import enums
+
+
+@dataclass(frozen=True)
+class EncodingTable:
+    """The table of one encoding: scalar fields, spans (those in ``optional`` may be absent), child trees."""
+
+    name: str
+    fields: tuple[str, ...]
+    spans: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+
+
+ENCODING_TABLES: dict[str, EncodingTable] = {
+    "dense": EncodingTable("Dense", ("dtype",), ("codes",)),
+    "sparse": EncodingTable("Sparse", ("pattern",), ("mask", "offsets"), children=("values",)),
+    "quantized": EncodingTable("Quantized", ("bits", "granularity", "group", "scale_dtype"),
+                               ("codes", "scales", "zeros"), optional=("zeros",)),
+    "codebook": EncodingTable("Codebook", ("bits", "vector", "tables", "table_dtype", "granularity", "scale_dtype"),
+                              ("codes", "table", "scales"), optional=("scales",)),
+    "lowrank": EncodingTable("LowRank", ("form",), children=("factors", "residual"), optional=("residual",)),
+    "dct": EncodingTable("Dct", ("input_block", "output_block"), children=("coefficients",)),
+    "bitpacked": EncodingTable("Bitpacked", ("levels", "granularity", "scale_dtype"), ("codes", "scales")),
+    "winograd": EncodingTable("Winograd", ("tile",), children=("filters",)),
+}
+
+#: table -> its scalar fields and vectors
+OPTION_TABLES: dict[str, tuple[str, ...]] = {
+    "ConvOptions": ("strides", "dilations", "pads", "group"),
+    "PoolOptions": ("kernel", "strides", "pads", "dilations", "ceil_mode", "count_include_pad"),
+    "AxisOptions": ("axis",),
+    "NormOptions": ("axis", "epsilon"),
+    "AlphaOptions": ("alpha", "beta"),
+    "ReduceOptions": ("axes", "keepdims"),
+    "TransposeOptions": ("perm",),
+    "ShapeOptions": ("start", "end"),
+    "ResizeOptions": ("mode", "coordinates"),
+    "PadOptions": ("mode",),
+    "GeluOptions": ("tanh",),
+}
+#: fields that are vectors of 32-bit integers
+VECTORS = frozenset({"strides", "dilations", "pads", "kernel", "axes", "perm"})
+#: fields that are booleans
+FLAGS = frozenset({"ceil_mode", "count_include_pad", "keepdims", "tanh"})
+
+#: op -> the table of its options (FORMAT.md 5.1); ops that are not here have none
+OPTIONS_OF: dict[str, str] = {
+    "Conv": "ConvOptions", "MaxPool": "PoolOptions", "AveragePool": "PoolOptions",
+    "Softmax": "AxisOptions", "Concat": "AxisOptions", "Gather": "AxisOptions",
+    "QuantizeLinear": "AxisOptions", "DequantizeLinear": "AxisOptions",
+    "LayerNormalization": "NormOptions", "LeakyRelu": "AlphaOptions", "HardSigmoid": "AlphaOptions",
+    "ReduceMean": "ReduceOptions", "ReduceSum": "ReduceOptions", "ReduceMax": "ReduceOptions",
+    "Transpose": "TransposeOptions", "Shape": "ShapeOptions", "Resize": "ResizeOptions", "Pad": "PadOptions",
+    "Gelu": "GeluOptions",
+}
+
+_ENUMS: dict[str, type[IntEnum]] = {
+    "dtype": enums.DType, "scale_dtype": enums.DType, "table_dtype": enums.DType, "granularity": enums.Granularity,
+    "levels": enums.Levels, "form": enums.Form, "pattern": enums.Pattern, "coordinates": enums.Coordinates,
+}
+_MODES: dict[str, type[IntEnum]] = {"ResizeOptions": enums.ResizeMode, "PadOptions": enums.PadMode}
+
+
+def camel(field: str) -> str:
+    """``scale_dtype`` -> ``ScaleDtype``, as flatc names it."""
+    return "".join(part.capitalize() for part in field.split("_"))
+
+
+def to_wire(table: str, field: str, value: Any) -> Any:
+    """A field's value as FlatBuffers takes it: enums by their number."""
+    enum = _MODES.get(table) if field == "mode" else _ENUMS.get(field)
+    return int(enum[value]) if enum else value
+
+
+def from_wire(table: str, field: str, value: Any) -> Any:
+    """The inverse; raises ValueError for a number that the enum lacks."""
+    enum = _MODES.get(table) if field == "mode" else _ENUMS.get(field)
+    if enum:
+        return enum(value).name
+    return bool(value) if field in FLAGS else value

@@ -23,9 +23,9 @@ Array = npt.NDArray[Any]
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-i", "--input", "inputs", multiple=True, metavar="[NAME=]X.npy",
-              help="An input from a .npy file, or all from one .npz; the name may be left out where there is one input.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs to this .npz (or .npy for one).")
-@click.option("--random", "seed", type=int, metavar="SEED", help="Fill missing inputs with random numbers of this seed.")
+              help="An input from a .npy file (the name may be left out where there is one), or all from a .npz.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs to a .npz (or .npy for one).")
+@click.option("--random", "seed", type=int, metavar="SEED", help="Fill missing inputs with random numbers.")
 @click.option("--dim", "dims", multiple=True, metavar="NAME=N", help="A symbolic dimension, for --random (default 1).")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
 @click.option("--isa", help="Force an instruction set: scalar, avx2, avx512, neon, neon_dot.")

@@ -13,7 +13,7 @@ from cmf.cli.console import bytes_text, out
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
 def verify(file: Path, quiet: bool) -> None:
-    """Check FILE wholly: structure, checksums, digest, padding, codes. Exit code 1 and the reason if it is not valid."""
+    """Check FILE wholly: structure, checksums, digest, padding, codes. Exit code 1 and the reason if it fails."""
     from cmf.runtime import File
 
     opened = File(file, verify="full")

@@ -7,12 +7,16 @@
 
 #define CMF_NO_VALUE (-1)
 
+/* Where a value comes from; container/graph.c proves that every value has one place. */
+enum { CMF_ORIGIN_NONE = 0, CMF_ORIGIN_DATA, CMF_ORIGIN_TREE, CMF_ORIGIN_INPUT, CMF_ORIGIN_NODE };
+
 typedef struct cmf_value {
     const char *name;   /* NUL-terminated, "" if none */
     uint8_t dtype;      /* cmf_dtype */
     uint8_t has_affine;
     uint8_t has_shape;
     uint8_t rank;
+    uint8_t origin;     /* CMF_ORIGIN_... */
     int32_t dims[CMF_MAX_RANK]; /* -1-k: symbol k */
     float scale;
     int32_t zero_point;
@@ -20,7 +24,9 @@ typedef struct cmf_value {
     const cmf_tree *tree; /* weight */
 } cmf_value;
 
-/* Options of all ops, one field for each fact; what an op does not use is at its default. Counts are checked by container/. */
+/* Options of all ops, one field for each fact; what an op does not use is at its default. Counts and the ranges of
+ * FORMAT.md 1.3 are checked by container/: kernel, strides, dilations 1 .. 32767, pads 0 .. 32767, axis and axes -8 .. 7,
+ * perm a permutation, floats finite, group at least 1. */
 typedef struct cmf_node_options {
     uint32_t kernel[2], strides[2], dilations[2], pads[4]; /* pads: top left bottom right */
     uint32_t group;
@@ -41,7 +47,7 @@ typedef struct cmf_node {
     uint8_t compute, requantize, activation;
     float activation_min, activation_max;
     uint16_t input_count, output_count;
-    const int32_t *inputs;   /* value ids, CMF_NO_VALUE where absent */
+    const int32_t *inputs;   /* value ids, CMF_NO_VALUE where absent; in the file */
     const int32_t *outputs;
     cmf_node_options options;
 } cmf_node;

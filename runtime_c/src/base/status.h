@@ -4,7 +4,8 @@
 
 #include "cmf.h"
 
-#if defined(__GNUC__)
+/* Checked on 64-bit hosts only: bare-metal ARM's uint32_t is an unsigned long (which %u reads as well, being 4 bytes). */
+#if defined(__GNUC__) && UINTPTR_MAX > 0xffffffffu
 #  define CMF_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 #else
 #  define CMF_PRINTF(format_index, first)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from cmf.model import Model
     from cmf.recipe import Recipe
     from cmf.runtime.api import load
-    from cmf.save import save
+    from cmf.saving import save
 
     __version__: str
 
 __all__ = ["CmfError", "Model", "Recipe", "__version__", "compress", "load", "save"]
 
 _HOMES = {"Model": "cmf.model", "Recipe": "cmf.recipe", "compress": "cmf.compress", "load": "cmf.runtime.api",
-          "save": "cmf.save"}
+          "save": "cmf.saving"}
 
 
 def __getattr__(name: str) -> Any:

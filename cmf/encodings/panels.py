@@ -131,7 +131,7 @@ def _to_rows(codes: Array, bits: int) -> Array:
         else:
             single = (plane.astype(np.uint8)[..., None] >> np.arange(width, dtype=np.uint8)) & 1
             rows = np.packbits(single.reshape(count, inputs, lanes * width), axis=-1, bitorder="little")
-        planes.append(rows.reshape(count, -1))
+        planes.append(rows.reshape(count, inputs * _row_bytes(lanes, width)))
         low += width
     return pad_axis(np.concatenate(planes, axis=1), 1, rows_of_panel(inputs, lanes, bits))
 

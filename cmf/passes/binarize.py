@@ -11,8 +11,8 @@ from cmf.encodings.base import F32, Geometry
 def ternarize(weight: F32, geometry: Geometry) -> Bitpacked:
     """-a, 0, a for each channel, exactly optimal.
 
-    With the k largest magnitudes nonzero the best a is their mean, and the error is least where ``(sum of the k largest)^2
-    / k`` is greatest; all k are tried (Li et al., arXiv 1605.04711, equation 6, solved without their approximation).
+    With the k largest magnitudes nonzero the best a is their mean, and the error is least where the square of their sum
+    over k is greatest; all k are tried (Li et al., arXiv 1605.04711, equation 6, without their approximation).
     """
     rows = np.abs(weight).reshape(-1, geometry.inputs)
     ordered = -np.sort(-rows, axis=1)

@@ -88,11 +88,11 @@ class Atoms:
         """Squared error of atoms start .. stop-1 around their mean."""
         w, wx = self.w[stop] - self.w[start], self.wx[stop] - self.wx[start]
         mean_square = np.divide(wx * wx, w, out=np.zeros_like(w), where=w > 0)
-        return np.maximum(self.wxx[stop] - self.wxx[start] - mean_square, 0)
+        return np.asarray(np.maximum(self.wxx[stop] - self.wxx[start] - mean_square, 0))
 
     def means(self, edges: npt.NDArray[np.int64], fallback: F64) -> F64:
         w, wx = np.diff(self.w[edges]), np.diff(self.wx[edges])
-        return np.where(w > 0, wx / np.where(w > 0, w, 1), fallback)
+        return np.asarray(np.where(w > 0, wx / np.where(w > 0, w, 1), fallback))
 
     def partition(self, entries: int) -> F64:
         """Optimal centroids by dynamic programming over intervals, with divide and conquer.
@@ -138,7 +138,7 @@ class Atoms:
         return out, argument
 
     def lloyd(self, centroids: F64) -> F64:
-        """Assignment and means in turn until nothing moves; the error never grows. Empty clusters stay where they are."""
+        """Assignment and means in turn until nothing moves; the error never grows. Empty clusters stay."""
         for _ in range(ROUNDS):
             middles = (centroids[1:] + centroids[:-1]) / 2
             edges = np.concatenate([[0], np.searchsorted(self.values, middles), [len(self.values)]])

@@ -61,7 +61,7 @@ def best_scales(rows: F32, bits: int) -> tuple[F32, F64]:
     error = squared_error(rows, best, bits)
     for ratio in _ratios(bits):
         for sign in (1, -1) if bits < 8 else (1,):
-            trial = np.where(dead, np.float32(1), np.float32(sign * ratio) * peak / np.float32(reach)).astype(np.float32)
+            trial = np.where(dead, 1, np.float32(sign * ratio) * peak / np.float32(reach)).astype(np.float32)
             _keep(trial, rows, bits, best, error)
     for _ in range(2 if bits < 16 else 0):
         _keep(_least_squares(rows, best, bits), rows, bits, best, error)
@@ -113,16 +113,17 @@ def _least_squares(rows: F32, scales: F32, bits: int) -> F32:
         product = np.einsum("ij,ij->i", codes, rows[at], dtype=np.float64)
         good = (square > 0) & (product != 0)
         out[at] = np.where(good, product / np.where(good, square, 1), scales[at])
-    return out
+    return np.asarray(out)
 
 
 def _codes(rows: F32, scales: F32, bits: int) -> F32:
     """Codes as f32 numbers."""
     low, high = code_range(bits)
-    safe = np.where(scales == 0, np.float32(1), scales)
-    codes = rows / safe[:, None]
+    safe = np.where(scales == 0, np.float32(1), scales).astype(np.float32)
+    codes: F32 = rows / safe[:, None]
     np.rint(codes, out=codes)
-    return np.clip(codes, low, high, out=codes)
+    np.clip(codes, low, high, out=codes)
+    return codes
 
 
 def _blocks(rows: F32) -> list[slice]:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from cmf.errors import RecipeError
 
 
-
 def _fraction(value: float, what: str, low_open: bool, high_open: bool) -> None:
     if not (0 <= value <= 1) or (low_open and value == 0) or (high_open and value == 1):
         raise RecipeError(f"{what} is {value}; it must be {'more than' if low_open else 'at least'} 0 and "

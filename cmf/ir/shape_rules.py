@@ -516,7 +516,7 @@ def _rules() -> dict[str, Rule]:
         "Resize": _resize, "Shape": _shape, "Range": _range, "Cast": _declared, "QuantizeLinear": _declared,
         "DequantizeLinear": _dequantize,
     }
-    loose = {"Relu", "Clip", "Abs", "Neg", "Identity", "Not", "Floor", "Ceil"}
+    loose = {"Relu", "Clip", "Abs", "Neg", "Identity", "Not", "IsNaN", "Floor", "Ceil"}
     for op in OPS.values():
         if op.family == "reduce":
             rules[op.name] = _reduce

@@ -1,0 +1,151 @@
+"""Weights that the graph dequantizes become ``Quantized`` trees. Exact: the same integers, scales and zero points.
+
+Understood are DequantizeLinear of a constant, and Cast of 8-bit integers with Sub (of a zero point) and Mul (by a scale) behind it,
+each with Transposes and Reshapes in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cmf.encodings import Quantized
+from cmf.errors import CmfError
+from cmf.ir.geometry import to_matrix, weight_geometry
+from cmf.ir.graph import Graph, Node, Value
+from cmf.ir.ops import op_of, option
+from cmf.passes.fold_constants import dequantize_inputs
+from cmf.passes.rewrite import Array, Rewriter
+
+_WIDTHS = (1, 2, 3, 4, 5, 6, 8)
+
+
+@dataclass(frozen=True)
+class Integers:
+    """value = scale * (codes - zero); scale and zero have as many dimensions as codes, or none."""
+
+    codes: Array
+    scale: Array | None = None
+    zero: Array | None = None
+
+
+def run(graph: Graph) -> int:
+    """Returns the number of weights turned. Needs a channels-last graph."""
+    rewriter, count = Rewriter(graph), 0
+    turned: dict[tuple[str, str, int], str | None] = {}
+    for node in graph.nodes:
+        slot = op_of(node).weight
+        if slot is None or graph.value(node.inputs[slot]).is_constant:
+            continue
+        key = (node.inputs[slot], node.op, int(node.options.get("group", 1)))
+        if key not in turned:
+            turned[key] = _turn(graph, rewriter, node, node.inputs[slot])
+        name = turned[key]
+        if name is not None:
+            rewriter.set_input(node, slot, name)
+            count += 1
+    return count
+
+
+def _turn(graph: Graph, rewriter: Rewriter, node: Node, name: str) -> str | None:
+    integers = _resolve(graph, rewriter, name)
+    if integers is None or integers.scale is None or integers.codes.size == 0:
+        return None
+    try:
+        geometry = weight_geometry(node.op, integers.codes.shape, node.options)
+    except CmfError:
+        return None
+    codes, zero = integers.codes, integers.zero
+    if codes.dtype == np.uint8:
+        codes = (codes.astype(np.int16) - 128).astype(np.int8)
+        zero = np.array(-128, np.int32) if zero is None else zero.astype(np.int32) - 128
+    shape = codes.shape
+    matrix = to_matrix(codes, node.op, geometry)
+    scales = _by_channel(to_matrix(np.broadcast_to(integers.scale, shape), node.op, geometry))
+    zeros = None
+    if zero is not None and np.any(zero != 0):
+        zeros = _by_channel(to_matrix(np.broadcast_to(zero, shape), node.op, geometry))
+        if zeros is None or scales is None or np.any(zeros < -128) or np.any(zeros > 127):
+            return None
+        zeros = np.broadcast_to(zeros, scales.shape) if zeros.size == 1 else zeros
+        scales = np.broadcast_to(scales, zeros.shape)
+        zeros = np.ascontiguousarray(zeros.astype(np.int8))
+    if scales is None or not np.all(np.isfinite(scales)):
+        return None
+    value: Value = rewriter.value(name, "f32", tuple(int(d) for d in shape))
+    value.tree = Quantized(geometry, matrix, np.ascontiguousarray(scales, np.float32), bits=_bits(matrix), zeros=zeros)
+    return value.name
+
+
+def _bits(codes: Array) -> int:
+    """The narrowest width that holds all codes."""
+    low, high = int(codes.min()), int(codes.max())
+    return next(b for b in _WIDTHS if -(1 << b - 1) <= low and high < 1 << b - 1)
+
+
+def _by_channel(matrix: Array) -> Array | None:
+    """[S, O, K] as [S, O, 1] where it does not depend on the input, [1, 1, 1] where it is one number."""
+    if np.any(matrix != matrix[:, :, :1]):
+        return None
+    first = matrix[:, :, :1]
+    return first[:1, :1] if np.all(first == first[0, 0, 0]) else first
+
+
+def _resolve(graph: Graph, rewriter: Rewriter, name: str) -> Integers | None:
+    """Walks from a weight back to the constant integers that it is computed from."""
+    steps: list[Node] = []
+    node = rewriter.producer(name)
+    while node is not None:
+        steps.append(node)
+        node = rewriter.producer(_through(graph, node))
+    found = _start(graph, steps.pop()) if steps else None
+    for step in reversed(steps):
+        if found is None:
+            return None
+        found = _apply(graph, step, found)
+    return found
+
+
+def _through(graph: Graph, node: Node) -> str:
+    """The input of a step that is not a constant of the scale's kind."""
+    return next((n for n in node.inputs if n and not graph.value(n).is_constant), node.inputs[0])
+
+
+def _start(graph: Graph, node: Node) -> Integers | None:
+    source = graph.value(node.inputs[0])
+    if source.data is None or source.data.dtype not in (np.int8, np.uint8):
+        return None
+    if node.op == "Cast" and graph.value(node.outputs[0]).dtype == "f32":
+        return Integers(source.data)
+    if node.op == "DequantizeLinear":
+        codes, scale, zero = dequantize_inputs(graph, node)
+        return Integers(codes, scale, zero if np.any(zero) else None)
+    return None
+
+
+def _apply(graph: Graph, node: Node, x: Integers) -> Integers | None:
+    other = next((graph.value(n).data for n in node.inputs[::-1] if n and graph.value(n).data is not None), None)
+    if node.op == "Transpose":
+        perm = option(node, "perm")
+        return Integers(x.codes.transpose(perm), _transpose(x.scale, perm), _transpose(x.zero, perm))
+    if node.op == "Reshape" and all(p is None or p.size == 1 for p in (x.scale, x.zero)):
+        shape = graph.value(node.outputs[0]).shape
+        if shape is None or any(isinstance(d, str) for d in shape):
+            return None
+        return Integers(x.codes.reshape([int(d) for d in shape]), *(None if p is None else p.reshape(()) for p in (x.scale, x.zero)))
+    if other is None or other.dtype != np.float32 or other.ndim > x.codes.ndim:
+        return None
+    wide = other.reshape((1,) * (x.codes.ndim - other.ndim) + other.shape)
+    if any(d not in (1, c) for d, c in zip(wide.shape, x.codes.shape)):
+        return None
+    if node.op == "Mul" and x.scale is None:
+        return Integers(x.codes, wide, x.zero)
+    whole = bool(np.all(wide == np.rint(wide)) and np.all(np.abs(wide) <= 255))
+    if node.op == "Sub" and x.scale is None and x.zero is None and whole and not graph.value(node.inputs[0]).is_constant:
+        return Integers(x.codes, None, wide.astype(np.int32))
+    return None
+
+
+def _transpose(data: Array | None, perm: tuple[int, ...]) -> Array | None:
+    return data if data is None or data.ndim == 0 else data.transpose(perm)

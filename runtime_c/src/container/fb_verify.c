@@ -104,7 +104,9 @@ static cmf_status fb_verify_table(fb_verifier *v, uint64_t at, const cmf_fb_tabl
                     (unsigned long long)at);
         uint64_t slot = at + offset;
         if (offset) {
-            CMF_REQUIRE(offset >= 4u && offset + f->size <= table_size && slot % f->align == 0u, CMF_E_METADATA,
+            int is_vector = f->kind == CMF_FB_KIND_VECTOR; /* size and align are its elements'; the slot holds an offset */
+            uint64_t size = is_vector ? 4u : f->size, align = is_vector ? 4u : f->align;
+            CMF_REQUIRE(offset >= 4u && offset + size <= table_size && slot % align == 0u, CMF_E_METADATA,
                         "metadata: field %s.%s at byte %llu lies outside its table or is misaligned", rule->name, f->name,
                         (unsigned long long)at);
             CMF_TRY(fb_verify_field(v, slot, f, rule->name, type, depth));

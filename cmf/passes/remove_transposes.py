@@ -73,7 +73,8 @@ def _below(rewriter: Rewriter, user: Node, perm: Perm) -> list[Node]:
     """Puts a Transpose behind a node, which from now on works on untransposed values."""
     output = user.outputs[0]
     value = rewriter.graph.value(output)
-    inner = rewriter.value(f"{output}/inner", value.dtype)
+    shape = None if value.shape is None else tuple(value.shape[i] for i in inverse(perm))
+    inner = rewriter.value(f"{output}/inner", value.dtype, shape)
     inner.affine = value.affine
     rewriter.set_output(user, inner.name)
     return [rewriter.add(Node("Transpose", [inner.name], [output], {"perm": perm}, f"{user.name}/transpose"))]

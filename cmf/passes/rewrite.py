@@ -24,7 +24,7 @@ class Rewriter:
         self.graph = graph
         self.producers = graph.producers()
         self.uses: dict[str, list[Node]] = graph.consumers()
-        self._dead: set[int] = set()
+        self._dead: dict[int, Node] = {}  # keeps removed nodes, so that their ids stay theirs
 
     # ------------------------------------------------------------ looking
 
@@ -74,7 +74,7 @@ class Rewriter:
         return value.name
 
     def remove(self, node: Node) -> None:
-        self._dead.add(id(node))
+        self._dead[id(node)] = node
         self.graph.nodes.remove(node)
         for name in node.outputs:
             if self.producers.get(name) is node:

@@ -199,7 +199,7 @@ static void panels_unpack_rows(const uint8_t *plane, uint32_t lanes, uint32_t b,
         for (uint32_t lane = 0; lane < lanes; lane++) {
             if (b == 32) block[i][lane] = cmf_load_u32(plane + 4u * lane);
             else if (b == 16) block[i][lane] = cmf_load_u16(plane + 2u * lane);
-            else block[i / 4u][lane] |= (plane[lane * b / 8u] >> (lane * b % 8u) & (0xffu >> (8u - b))) << (8u * (i % 4u) + position);
+            else block[i / 4u][lane] |= ((uint32_t)plane[lane * b / 8u] >> (lane * b % 8u) & (0xffu >> (8u - b))) << (8u * (i % 4u) + position);
         }
 }
 

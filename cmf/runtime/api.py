@@ -133,7 +133,7 @@ class File:
             check(lib.cmf_model_open(buffer, len(buffer), options, slot, error), error)
         else:
             self.path = os.fspath(source)
-            check(lib.cmf_model_open_file(os.fsencode(self.path), options, slot, error), error, self.path)
+            check(lib.cmf_model_open_file(os.fsencode(self.path), options, slot, error), error)
         # The bytes live as long as the model: the destructor holds them.
         self._model = ffi.gc(slot[0], functools.partial(_close_model, buffer))
 

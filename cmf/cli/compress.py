@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -80,7 +81,9 @@ def compress(source: Path, output: Path, recipe: str, calibration: Path | None, 
 
 def show(report: Report, output: Path, source: Path) -> None:
     """The report as a table."""
-    table = Table("layer", "encoding")
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in ("layer", "encoding"):
+        table.add_column(heading, overflow="fold")
     for heading in ("bits", "bytes", "weight SQNR", "output SQNR"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in report.layers:

@@ -16,7 +16,8 @@ from cmf.errors import CmfError
 
 
 def out() -> Console:
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    width = None if sys.stdout.isatty() else 200  # a file or a pipe has no width of its own
+    return Console(file=sys.stdout, highlight=False, width=width)
 
 
 def err() -> Console:

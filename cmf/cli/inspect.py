@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -144,7 +145,9 @@ def show(facts: dict[str, Any]) -> None:
             shape = "[...]" if tensor["shape"] is None else "[" + ", ".join(map(str, tensor["shape"])) + "]"
             console.print(f"  {kind[:-1]} {escape(tensor['name'])}: {tensor['dtype']} {escape(shape)}")
     if facts["weights"]:
-        table = Table("weight", "op", "encoding", "shape")
+        table = Table(box=SIMPLE, pad_edge=False)
+        for heading in ("weight", "op", "encoding", "shape"):
+            table.add_column(heading, overflow="fold")
         for heading in ("bits", "encoded", "flash", "resident", "transient"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in facts["weights"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 import numpy.typing as npt
+from rich.box import SIMPLE
 from rich.table import Table
 
 from cmf.cli.console import out
@@ -55,12 +56,14 @@ def run(file: Path, inputs: tuple[str, ...], output: Path | None, seed: int | No
         seconds.append(time.perf_counter() - start)
     if output is not None:
         write(output, results)
-    table = Table("output", "dtype", "shape", "min", "max", "mean", title=f"{file.name}: {min(seconds) * 1e3:.2f} ms")
+    table = Table("output", "dtype", "shape", "min", "max", "mean", box=SIMPLE, pad_edge=False)
     for name, array in results.items():
         numbers = array.astype(np.float64)
         summary = [f"{f(numbers):.6g}" for f in (np.min, np.max, np.mean)] if array.size else [""] * 3
         table.add_row(name, array.dtype.name, str(list(array.shape)), *summary)
-    out().print(table)
+    console = out()
+    console.print(table)
+    console.print(f"{min(seconds) * 1e3:.2f} ms, the fastest of {repeat} run{'s' if repeat > 1 else ''}")
 
 
 def read_inputs(session: Session, given: tuple[str, ...]) -> dict[str, Array]:

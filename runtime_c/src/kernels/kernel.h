@@ -61,10 +61,18 @@ typedef struct cmf_op {
     uint64_t (*work)(const cmf_op_call *call);
     /* May output 0 share input 0's memory? */
     uint8_t in_place;
+    /* `run` leaves Node.activation to cmf_op_run. */
+    uint8_t leaves_activation;
+    /* The outputs' contents follow from the inputs' shapes alone (Shape). */
+    uint8_t from_shapes;
 } cmf_op;
 
 /* The record of an op; NULL where this build lacks it. Table: kernels/ops.def. */
 const cmf_op *cmf_op_get(uint16_t id);
+/* The input of an op that may be a weight; -1: none. */
+int32_t cmf_op_weight_input(uint16_t id);
+/* Runs an op and what it leaves of the node's activation. Nothing is run for an empty output. */
+cmf_status cmf_op_run(const cmf_op *op, const cmf_op_call *call);
 
 /* Helpers shared by ops (kernels/array.c). */
 size_t cmf_array_count(const cmf_array *array);            /* elements */

@@ -17,6 +17,7 @@ from cmf.passes import (
     fuse_activations,
     fuse_bias,
     fuse_gelu,
+    integers,
     merge_reshapes,
     names,
     quantized_weights,
@@ -30,7 +31,7 @@ PASSES: tuple[ModuleType, ...] = (
     dead_code, fold_constants, static_shapes, remove_identities,
     fold_pads, fold_batch_norm, fuse_gelu, fuse_bias,
     channels_last, quantized_weights, fold_constants, remove_transposes, dead_code, merge_reshapes, remove_identities,
-    fuse_bias, fuse_activations, fold_constants, dead_code,
+    fuse_bias, fuse_activations, fold_constants, integers, dead_code,
 )
 
 

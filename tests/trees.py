@@ -36,7 +36,7 @@ LINES = (
     Geometry(1, 40, 24, 8),
 )
 ROWS = (
-    Geometry(1, 1, 9, 9, "rows"),
+    Geometry(1, 3, 9, 9, "rows"),
     Geometry(1, 17, 9, 9, "rows"),
     Geometry(1, 24, 25, 25, "rows"),
     Geometry(1, 44, 1, 1, "rows"),

@@ -34,6 +34,7 @@ Result = Array | dict[str, Array]
 
 #: plans (one for each combination of input shapes) that a session keeps, unless told otherwise
 PLANS = 4
+_WINOGRAD = 8  # id in cmf.fbs
 
 
 @dataclass(frozen=True)
@@ -197,11 +198,17 @@ class File:
         if not 0 <= which < len(weights):
             raise CmfError(f"weight {which} does not exist; the file has {len(weights)}")
         weight = weights[which]
-        shape = (weight.stack, weight.outputs, weight.inputs)
-        target = np.empty(shape, np.float32)
+        shapes = [(weight.stack, weight.outputs, weight.inputs)]
+        if weight.encoding == _WINOGRAD:  # the library does not say which tile it is: 2 or 4
+            shapes = [((tile + 2) ** 2, weight.outputs, weight.inputs // 9) for tile in (2, 4)]
         error = ffi.new("cmf_error *")
-        pointer = ffi.cast("float *", target.ctypes.data)
-        check(lib.cmf_model_decode_weight(self._model, which, pointer, target.nbytes, error), error, weight.name)
+        for shape in shapes:
+            target = np.empty(shape, np.float32)
+            pointer = ffi.cast("float *", target.ctypes.data)
+            status = lib.cmf_model_decode_weight(self._model, which, pointer, target.nbytes, error)
+            if status != lib.CMF_E_ARGUMENT:  # the target's size
+                break
+        check(status, error, weight.name)
         return target
 
     def session(self, **options: Any) -> Session:

@@ -19,6 +19,7 @@ from cmf.passes import (
     fuse_gelu,
     integers,
     merge_reshapes,
+    merge_transposes,
     names,
     quantized_weights,
     remove_identities,
@@ -28,7 +29,7 @@ from cmf.passes import (
 from cmf.passes.rewrite import drop_unused_values, sort
 
 PASSES: tuple[ModuleType, ...] = (
-    dead_code, fold_constants, static_shapes, remove_identities,
+    dead_code, fold_constants, static_shapes, remove_identities, merge_transposes,
     fold_pads, fold_batch_norm, fuse_gelu, fuse_bias,
     channels_last, quantized_weights, fold_constants, remove_transposes, dead_code, merge_reshapes, remove_identities,
     fuse_bias, fuse_activations, fold_constants, integers, dead_code,

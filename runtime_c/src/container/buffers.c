@@ -5,11 +5,13 @@
 #include "container/sha256.h"
 
 #define BUFFERS_MAX (1u << 20)
+#define BUFFERS_SHARING 16u             /* FORMAT.md 1.2: how often spans may name a byte, on average */
+#define BUFFERS_SLACK (UINT64_C(1) << 24)
 
 cmf_status cmf_buffers_check(cmf_container *c, uint64_t max_resident, cmf_error *error) {
     const uint8_t *vector = cmf_fb_model_buffers(c->root);
     uint32_t count = cmf_fb_length(vector);
-    uint64_t end = 0, decoded = 0;
+    uint64_t end = 0, decoded = 0, bytes = 0;
     int zstd = (cmf_load_u64(c->file + 40) & 1u) != 0u;
     CMF_REQUIRE(count <= BUFFERS_MAX, CMF_E_LIMIT, "%u buffers; the limit is 2^20", count);
     for (uint32_t i = 0; i < count; i++) {
@@ -26,19 +28,21 @@ cmf_status cmf_buffers_check(cmf_container *c, uint64_t max_resident, cmf_error 
         CMF_REQUIRE(codec != CMF_FB_CODEC_RANS, CMF_E_FEATURE, "buffer %u has codec rans, which this reader lacks", i);
         if (codec == CMF_FB_CODEC_ZSTD) {
             CMF_REQUIRE(zstd, CMF_E_FEATURE, "buffer %u has codec zstd, but the preamble does not name that feature", i);
-            CMF_REQUIRE(size <= max_resident && decoded <= max_resident - size && size <= SIZE_MAX / 4u, CMF_E_CAPACITY,
+            CMF_REQUIRE(size <= max_resident && decoded <= max_resident - size && size <= SIZE_MAX / 4u, CMF_E_LIMIT,
                         "zstd buffers up to number %u decode to more than max_resident = %llu bytes", i, (unsigned long long)max_resident);
             decoded += size;
         } else {
             CMF_REQUIRE(size == stored, CMF_E_BUFFER, "raw buffer %u states two sizes", i);
         }
         end = begin + stored;
+        bytes += size; /* no overflow: the file is in memory, and zstd buffers are within max_resident */
     }
     CMF_REQUIRE(end == c->section_size, CMF_E_BUFFER, "%llu bytes of the data section belong to no buffer",
                 (unsigned long long)(c->section_size - end));
     c->buffers = vector;
     c->buffer_count = count;
     c->decoded_bytes = decoded;
+    c->span_limit = bytes < (UINT64_C(1) << 56) ? BUFFERS_SHARING * bytes + BUFFERS_SLACK : UINT64_MAX;
     return CMF_OK;
 }
 

@@ -19,6 +19,7 @@ typedef struct cmf_container {
     uint32_t buffer_count;
     const cmf_zstd *zstd;     /* the caller's decoder, or NULL */
     uint64_t decoded_bytes;   /* of all zstd buffers */
+    uint64_t span_limit;      /* what all spans together may name: bounds the work of whoever reads them */
     size_t block_size;        /* what cmf_container_build needs */
     size_t block_alignment;
 } cmf_container;

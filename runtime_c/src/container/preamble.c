@@ -32,17 +32,17 @@ cmf_status cmf_preamble_read(cmf_container *c, const uint8_t *file, size_t size,
 
     uint64_t alignment = cmf_load_u32(file + 12), file_size = cmf_load_u64(file + 16);
     uint64_t metadata_size = cmf_load_u64(file + 24), data_offset = cmf_load_u64(file + 32);
-    CMF_REQUIRE(alignment >= 16u && alignment <= 4096u && (alignment & (alignment - 1u)) == 0u, CMF_E_LIMIT,
+    CMF_REQUIRE(alignment >= 16u && alignment <= 4096u && (alignment & (alignment - 1u)) == 0u, CMF_E_METADATA,
                 "preamble: alignment %llu is not a power of two from 16 to 4096", (unsigned long long)alignment);
     CMF_REQUIRE(size >= file_size, CMF_E_TRUNCATED, "the file is cut short: it has %zu of %llu bytes", size, (unsigned long long)file_size);
-    CMF_REQUIRE(size == file_size, CMF_E_BUFFER, "the file has %zu bytes, %llu more than its preamble says", size,
+    CMF_REQUIRE(size == file_size, CMF_E_METADATA, "the file has %zu bytes, %llu more than its preamble says", size,
                 (unsigned long long)(size - file_size));
     CMF_REQUIRE(metadata_size <= PREAMBLE_MAX_METADATA, CMF_E_LIMIT, "preamble: %llu bytes of metadata; the limit is 2^30",
                 (unsigned long long)metadata_size);
     uint64_t metadata_end = PREAMBLE_SIZE + metadata_size;
-    CMF_REQUIRE(data_offset == cmf_round_up(metadata_end, alignment), CMF_E_BUFFER,
+    CMF_REQUIRE(data_offset == cmf_round_up(metadata_end, alignment), CMF_E_METADATA,
                 "preamble: the data section begins at %llu, not right after the metadata", (unsigned long long)data_offset);
-    CMF_REQUIRE(file_size >= PREAMBLE_DIGEST && data_offset <= file_size - PREAMBLE_DIGEST, CMF_E_BUFFER,
+    CMF_REQUIRE(file_size >= PREAMBLE_DIGEST && data_offset <= file_size - PREAMBLE_DIGEST, CMF_E_TRUNCATED,
                 "preamble: the data section begins at %llu, beyond the end of the file", (unsigned long long)data_offset);
     CMF_REQUIRE(cmf_all_zero(file + metadata_end, (size_t)(data_offset - metadata_end)), CMF_E_BUFFER,
                 "the padding between metadata and data is not zero");

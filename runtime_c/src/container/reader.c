@@ -46,6 +46,7 @@ typedef struct reader {
     uint8_t *block;          /* NULL: counting */
     uint64_t used;
     const uint8_t **decoded; /* one for each buffer where any is compressed */
+    uint64_t spanned;        /* bytes of all spans so far */
     uint32_t symbol_count;
     cmf_error *error;
 } reader;
@@ -77,6 +78,9 @@ static cmf_status reader_span(reader *r, const uint8_t *span, const char *what, 
                 (unsigned long long)buffer_size);
     CMF_REQUIRE(offset % alignment == 0u, CMF_E_BUFFER, "%s: offset %u in buffer %u is not a multiple of %u", what, offset, index,
                 alignment);
+    CMF_REQUIRE(size <= r->file->span_limit - r->spanned, CMF_E_LIMIT, "%s: the spans of all values name more than %llu bytes", what,
+                (unsigned long long)r->file->span_limit);
+    r->spanned += size;
     out->size = (size_t)size;
     if (cmf_fb_buffer_codec(buffer) == CMF_FB_CODEC_RAW) out->data = r->file->section + cmf_fb_buffer_offset(buffer) + offset;
     else out->data = r->decoded ? r->decoded[index] + offset : r->file->section; /* counting: only that it is there */
@@ -167,7 +171,7 @@ static cmf_status reader_tree(reader *r, const uint8_t *table, uint32_t depth, c
     cmf_error *error = r->error;
     cmf_tree counted, *t = READER_TAKE(r, cmf_tree, 1);
     if (!t) t = memset(&counted, 0, sizeof counted);
-    CMF_REQUIRE(depth <= CMF_MAX_TREE_DEPTH, CMF_E_LIMIT, "a tree is deeper than %u encodings", CMF_MAX_TREE_DEPTH);
+    CMF_REQUIRE(depth <= CMF_MAX_TREE_DEPTH, CMF_E_ENCODING, "a tree is deeper than %u encodings", CMF_MAX_TREE_DEPTH);
     t->encoding = cmf_fb_tree_encoding_type(table);
     t->layout = cmf_fb_tree_layout(table);
     t->stack = cmf_fb_tree_stack(table);
@@ -279,7 +283,9 @@ static uint8_t reader_options_of(uint16_t op) {
     case CMF_FB_OP_AVERAGEPOOL: return CMF_FB_OPTIONS_POOLOPTIONS;
     case CMF_FB_OP_SOFTMAX:
     case CMF_FB_OP_CONCAT:
-    case CMF_FB_OP_GATHER: return CMF_FB_OPTIONS_AXISOPTIONS;
+    case CMF_FB_OP_GATHER:
+    case CMF_FB_OP_QUANTIZELINEAR: /* one scale for all: the axis says nothing */
+    case CMF_FB_OP_DEQUANTIZELINEAR: return CMF_FB_OPTIONS_AXISOPTIONS;
     case CMF_FB_OP_LAYERNORMALIZATION: return CMF_FB_OPTIONS_NORMOPTIONS;
     case CMF_FB_OP_LEAKYRELU:
     case CMF_FB_OP_HARDSIGMOID: return CMF_FB_OPTIONS_ALPHAOPTIONS;

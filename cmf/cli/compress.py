@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.box import SIMPLE
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cmf.cli.calibration import Pictures, read_calibration
 from cmf.cli.console import bytes_text, err, out
+from cmf.errors import ShapeError
 
 if TYPE_CHECKING:
-    from cmf.report import Report
+    from cmf.calibration import Images
+    from cmf.ir.graph import Graph
 
 
 class Numbers(click.ParamType[Any]):
-    """One number, or three separated by commas (red, green, blue)."""
+    """One number, or three separated by commas (one for each channel)."""
 
-    name = "N or R,G,B"
+    name = "N or N,N,N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
@@ -42,61 +42,72 @@ class Numbers(click.ParamType[Any]):
 @click.option("-r", "--recipe", default="int8", show_default=True,
               help='What to do with the weights, e.g. "prune(0.8) + codebook(16)"; f32 keeps them as they are.')
 @click.option("-c", "--calibration", type=click.Path(path_type=Path), metavar="DIR_OR_NPZ",
-              help="Inputs to calibrate and measure with: a .npz by input name, or a folder of pictures or arrays.")
-@click.option("--limit", type=click.IntRange(1), default=64, show_default=True, help="Files of the folder to use.")
-@click.option("--resize", type=click.IntRange(1), help="Pictures: the shorter side, before the middle is cut out.")
-@click.option("--mean", type=Numbers(), default=(0.0,), show_default="0", help="Pictures: subtracted from 0..255.")
-@click.option("--std", type=Numbers(), default=(1.0,), show_default="1", help="Pictures: divided by, after the mean.")
+              help="Example inputs, to find ranges and measure errors with: a .npz (by input name), a .npy, "
+                   "or a folder of pictures.")
+@click.option("--mean", type=Numbers(), help="Pictures: input = (pixel - MEAN) / STD, pixels 0 to 255.")
+@click.option("--std", type=Numbers(), help="Pictures: see --mean.")
 @click.option("--bgr", is_flag=True, help="Pictures: blue first.")
-@click.option("-q", "--quiet", is_flag=True, help="No report.")
-def compress(source: Path, output: Path, recipe: str, calibration: Path | None, limit: int, resize: int | None,
-             mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, quiet: bool) -> None:
-    """Compress the network IN (an ONNX file) by a recipe and write it."""
-    if any(number == 0 for number in std):
+@click.option("--resize", type=click.IntRange(1), help="Pictures: the shorter side, before the middle is cut out.")
+@click.option("--limit", type=click.IntRange(1), default=64, show_default=True, help="Pictures: how many.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+def compress(source: Path, output: Path, recipe: str, calibration: Path | None, mean: tuple[float, ...] | None,
+             std: tuple[float, ...] | None, bgr: bool, resize: int | None, limit: int, as_json: bool,
+             quiet: bool) -> None:
+    """Compress the network IN (an ONNX or a CMF file) by a recipe.
+
+    A folder of pictures needs --mean and --std, or a preprocessing.json with the arguments of cmf.calibration.Images.
+    """
+    if std is not None and 0 in std:
         raise click.UsageError("--std must not be 0")
+    if (mean is None) != (std is None):
+        raise click.UsageError("--mean and --std go together")
     import cmf
-    from cmf.frontend import load
+    from cmf.model import Model
     from cmf.recipe import Recipe
 
     parsed = Recipe.parse(recipe)  # a wrong recipe is said before anything takes time
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
-        graph = load(source)
-        samples = None
-        if calibration is not None:
-            inputs = {name: graph.value(name).shape for name in graph.inputs}
-            pictures = Pictures(mean, std, bgr, resize)
-            samples = read_calibration(calibration, inputs, pictures, limit,
-                                       lambda files: progress.track(files, description="calibration"))
-        task = progress.add_task("compressing", total=None)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err(), transient=True, disable=not sys.stderr.isatty()) as progress:
+        model = Model.of(source)
+        samples: Any = calibration
+        if calibration is not None and calibration.is_dir() and mean is not None and std is not None:
+            samples = pictures(calibration, model.graph, mean, std, bgr, resize, limit)
+        tasks: dict[str, Any] = {}
 
-        def step(done: int, total: int, what: str) -> None:
-            progress.update(task, completed=done, total=total, description=what)
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
 
-        model, report = cmf.compress(graph, parsed, samples, progress=step)
-    cmf.save(model, output)
-    if not quiet:
-        show(report, output, source)
-
-
-def show(report: Report, output: Path, source: Path) -> None:
-    """The report as a table."""
-    table = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("layer", "encoding"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("bits", "bytes", "weight SQNR", "output SQNR"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for layer in report.layers:
-        table.add_row(escape(layer.name), escape(layer.tree), f"{layer.bits:.2f}", bytes_text(layer.bytes),
-                      _decibels(layer.weight_sqnr), _decibels(layer.output_sqnr))
-    console = out()
-    console.print(table)
-    before, after = source.stat().st_size, output.stat().st_size
-    console.print(f"{escape(str(output))}: {bytes_text(after)}, {before / after:.2f} times smaller than "
-                  f"{escape(source.name)} ({bytes_text(before)})")
+        smaller, report = cmf.compress(model, parsed, samples, progress=tell)
+    cmf.save(smaller, output)
+    if as_json:
+        click.echo(report.to_json())
+    elif not quiet:
+        table = report.table()
+        table.box, table.title, table.caption = SIMPLE, None, None
+        console = out()
+        console.print(table)
+        console.print(escape(report.summary()))
+        before, after = source.stat().st_size, output.stat().st_size
+        console.print(f"{escape(str(output))}: {bytes_text(after)}; {escape(source.name)}: {bytes_text(before)}")
 
 
-def _decibels(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "exact" if value == float("inf") else f"{value:.1f} dB"
+def pictures(folder: Path, graph: Graph, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, resize: int | None,
+             limit: int) -> Images:
+    """Size, layout and channels from the network's one input, the rest as told."""
+    from cmf.calibration import Images
+
+    shape = graph.value(graph.inputs[0]).shape if len(graph.inputs) == 1 else None
+    axis = None if shape is None or len(shape) != 4 else next((a for a in (1, 3) if shape[a] in (1, 3)), None)
+    if shape is None or axis is None:
+        raise ShapeError("pictures fit networks of one input [N, C, H, W] or [N, H, W, C] with 1 or 3 channels; "
+                         "give this one arrays (--calibration FILE.npz)")
+    height, width = (shape[2], shape[3]) if axis == 1 else (shape[1], shape[2])
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise ShapeError(f"the input's size is not fixed ({height} x {width}); give arrays (--calibration FILE.npz)")
+    channels = "gray" if shape[axis] == 1 else "bgr" if bgr else "rgb"
+    return Images(folder, (height, width), mean if len(mean) > 1 else mean[0],
+                  tuple(1 / s for s in std) if len(std) > 1 else 1 / std[0], channels,
+                  "nchw" if axis == 1 else "nhwc", resize=resize, limit=limit)

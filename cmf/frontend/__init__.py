@@ -21,8 +21,10 @@ def load(model: Any) -> Graph:
         from cmf.frontend.onnx_import import from_onnx
 
         return from_onnx(model)
-    raise UnsupportedError(f"cannot read a model of type {type(model).__name__}; give the path or bytes of an ONNX file, "
-                           "an onnx.ModelProto, or a cmf Graph")
+    raise UnsupportedError(
+        f"cannot read a model of type {type(model).__name__}; give the path or bytes of an ONNX file, "
+        "an onnx.ModelProto, or a cmf Graph"
+    )
 
 
 def _is_onnx(model: Any) -> bool:

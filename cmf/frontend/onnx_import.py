@@ -5,6 +5,7 @@ A model is a stranger's until proven otherwise: whatever is wrong with it ends i
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from typing import Any
@@ -62,11 +63,10 @@ def _read(model: Any) -> tuple[Any, str | None]:
             raise FormatError(f"cannot read {path!r}: {getattr(error, 'strerror', None) or error}", "E_IO") from error
         folder = os.path.dirname(os.path.abspath(path))
     if isinstance(model, (bytes, bytearray, memoryview)):
-        from google.protobuf.message import DecodeError
-
+        decode_error: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
         try:
             proto = onnx.ModelProto.FromString(bytes(model))
-        except (DecodeError, UnicodeDecodeError, RuntimeError) as error:
+        except (decode_error, UnicodeDecodeError, RuntimeError) as error:
             raise FormatError(f"{what} is not an ONNX model, or is damaged: {error}") from error
         if not proto.HasField("graph") or not proto.opset_import:
             raise FormatError(f"{what} is not an ONNX model: it has no graph or no opset")
@@ -132,8 +132,16 @@ class Importer:
         self._constant(name, data)
         return name
 
-    def emit(self, source: OnnxNode, op: str, inputs: list[str], options: dict[str, Any], output: str, dtype: str,
-             affine: Affine | None) -> str:
+    def emit(
+        self,
+        source: OnnxNode,
+        op: str,
+        inputs: list[str],
+        options: dict[str, Any],
+        output: str,
+        dtype: str,
+        affine: Affine | None,
+    ) -> str:
         if output:
             self._define(output)
         name = output or self._fresh(f"{source.name}/{op}")
@@ -168,7 +176,9 @@ class Importer:
         if name in self.infos or name in self._aliases:
             raise GraphError(f"value {name!r} is written twice")
         if not 0 < len(name.encode()) <= _MAX_NAME:
-            raise GraphError(f"a value's name must have 1 to {_MAX_NAME} bytes, one has {len(name.encode())}", "E_LIMIT")
+            raise GraphError(
+                f"a value's name must have 1 to {_MAX_NAME} bytes, one has {len(name.encode())}", "E_LIMIT"
+            )
 
     def _constant(self, name: str, data: Array) -> None:
         names = {v: k for k, v in NUMPY_DTYPES.items()}
@@ -196,13 +206,17 @@ class Importer:
 
     def _convert(self, proto: Any) -> None:
         if proto.domain not in ("", "ai.onnx"):
-            raise UnsupportedError(f"node {proto.name!r}: operator {proto.domain}.{proto.op_type} is not supported; "
-                                   "supported are operators of the standard domain ai.onnx")
+            raise UnsupportedError(
+                f"node {proto.name!r}: operator {proto.domain}.{proto.op_type} is not supported; "
+                "supported are operators of the standard domain ai.onnx"
+            )
         converter = CONVERTERS.get(proto.op_type)
         if converter is None:
             label = proto.name or (proto.output[0] if proto.output else "")
-            raise UnsupportedError(f"node {label!r}: operator {proto.op_type} is not supported; supported are "
-                                   f"{', '.join(sorted(CONVERTERS))}")
+            raise UnsupportedError(
+                f"node {label!r}: operator {proto.op_type} is not supported; supported are "
+                f"{', '.join(sorted(CONVERTERS))}"
+            )
         node = OnnxNode(proto, self)
         if not any(node.outputs):
             raise node.error("has no output")
@@ -216,8 +230,10 @@ def _opset(proto: Any) -> int:
     if not versions:
         raise UnsupportedError("the model does not use the standard operator set ai.onnx; nothing else is supported")
     if not MIN_OPSET <= versions[0] <= MAX_OPSET:
-        raise UnsupportedError(f"the model uses opset {versions[0]}; supported are {MIN_OPSET} to {MAX_OPSET} "
-                               "(onnx.version_converter can convert it)")
+        raise UnsupportedError(
+            f"the model uses opset {versions[0]}; supported are {MIN_OPSET} to {MAX_OPSET} "
+            "(onnx.version_converter can convert it)"
+        )
     return int(versions[0])
 
 

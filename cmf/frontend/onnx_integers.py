@@ -1,7 +1,7 @@
 """Converters of QuantizeLinear and DequantizeLinear.
 
-With a constant scale and zero point for the whole tensor they become the affine of the integer value, as in the IR; otherwise
-(weights with a scale a channel) they stay inputs, which the passes resolve.
+With a constant scale and zero point for the whole tensor they become the affine of the integer value, as in the IR;
+otherwise (weights with a scale a channel) they stay inputs, which the passes resolve.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def quantize(node: OnnxNode) -> None:
     node.arity(2, 3)
     node.ignore("saturate", "precision")
     node.must_be("block_size", 0)
-    axis = node.int("axis", 1)
-    wanted = node.int("output_dtype", 0)
+    axis = node.integer("axis", 1)
+    wanted = node.integer("output_dtype", 0)
     dtype = node.dtype(node.input(2)) if node.has(2) else "u8"
     if wanted:
         dtype = dtype_name(wanted, f"QuantizeLinear node {node.name!r}: the result")
@@ -52,10 +52,10 @@ def quantize(node: OnnxNode) -> None:
 def dequantize(node: OnnxNode) -> None:
     node.arity(2, 3)
     node.must_be("block_size", 0)
-    axis = node.int("axis", 1)
+    axis = node.integer("axis", 1)
     x = node.input(0)
     dtype = node.dtype(x)
-    if node.int("output_dtype", 1) not in (0, 1):
+    if node.integer("output_dtype", 1) not in (0, 1):
         raise node.unsupported("a result that is not f32 is not supported")
     if dtype not in _INTEGERS:
         raise node.unsupported(f"an input of type {dtype} is not supported; supported: {', '.join(_INTEGERS)}")
@@ -69,8 +69,10 @@ def dequantize(node: OnnxNode) -> None:
     if value.affine == affine:
         node.result("DequantizeLinear", [x])
     else:
-        raise node.unsupported(f"{x!r} was quantized with {value.affine} and is read with {affine}; supported: one scale "
-                               "and zero point for each integer value")
+        raise node.unsupported(
+            f"{x!r} was quantized with {value.affine} and is read with {affine}; supported: one scale "
+            "and zero point for each integer value"
+        )
 
 
 CONVERTERS = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize}

@@ -32,6 +32,7 @@ def mod(node: OnnxNode) -> None:
 
 def variadic(op: str) -> Callable[[OnnxNode], None]:
     """Max, Min, Sum of any number of inputs, as a chain of two-input nodes."""
+
     def convert(node: OnnxNode) -> None:
         node.arity(1, None)
         names = [node.input(i) for i in range(len(node.inputs))]
@@ -42,6 +43,7 @@ def variadic(op: str) -> Callable[[OnnxNode], None]:
         for name in names[1:-1]:
             total = node.emit(op, [total, name])
         node.result(op, [total, names[-1]])
+
     return convert
 
 
@@ -67,12 +69,13 @@ def alias(node: OnnxNode) -> None:
 
 def alpha_only(default: float) -> Callable[[OnnxNode], None]:
     def convert(node: OnnxNode) -> None:
-        node.result(node.op, [node.input(0)], {"alpha": node.float("alpha", default)})
+        node.result(node.op, [node.input(0)], {"alpha": node.number("alpha", default)})
+
     return convert
 
 
 def hard_sigmoid(node: OnnxNode) -> None:
-    node.result("HardSigmoid", [node.input(0)], {"alpha": node.float("alpha", 0.2), "beta": node.float("beta", 0.5)})
+    node.result("HardSigmoid", [node.input(0)], {"alpha": node.number("alpha", 0.2), "beta": node.number("beta", 0.5)})
 
 
 def gelu(node: OnnxNode) -> None:
@@ -82,7 +85,7 @@ def gelu(node: OnnxNode) -> None:
 
 def cast(node: OnnxNode) -> None:
     node.ignore("saturate", "round_mode")  # these concern 8-bit floats only
-    dtype = dtype_name(node.int("to"), f"Cast node {node.name!r}: the result")
+    dtype = dtype_name(node.integer("to"), f"Cast node {node.name!r}: the result")
     if node.dtype(node.input(0)) == dtype:
         node.alias(0, node.input(0))
     else:
@@ -104,13 +107,13 @@ def softmax(node: OnnxNode) -> None:
     x = node.input(0)
     shape = node.known_shape(x)
     if node.opset >= 13:
-        node.result("Softmax", [x], {"axis": node.int("axis", -1)})
+        node.result("Softmax", [x], {"axis": node.integer("axis", -1)})
         return
-    axis = node.int("axis", 1)
+    axis = node.integer("axis", 1)
     if not -len(shape) <= axis <= len(shape):
         raise node.error(f"axis {axis} is outside a value of {len(shape)} dimensions")
     axis += len(shape) if axis < 0 else 0
-    if axis == len(shape) - 1 or all(d == 1 for d in shape[axis + 1:]):
+    if axis == len(shape) - 1 or all(d == 1 for d in shape[axis + 1 :]):
         node.result("Softmax", [x], {"axis": axis})
         return
     flat = node.emit("Reshape", [x, node.add_constant(np.array([0] * axis + [-1], np.int64))])
@@ -123,7 +126,7 @@ def layer_normalization(node: OnnxNode) -> None:
     node.arity(2, 3)
     node.must_be("stash_type", 1)
     node.one_output()
-    options = {"axis": node.int("axis", -1), "epsilon": node.float("epsilon", 1e-5)}
+    options = {"axis": node.integer("axis", -1), "epsilon": node.number("epsilon", 1e-5)}
     node.result("LayerNormalization", node.inputs, options)
 
 
@@ -133,10 +136,10 @@ def matmul(node: OnnxNode) -> None:
 
 
 def gemm(node: OnnxNode) -> None:
-    """alpha A' B' + beta C as MatMul with a bias, transposes and factors going into the constants where there are any."""
+    """alpha A' B' + beta C as MatMul with a bias; transposes and factors go into constants where they can."""
     node.arity(2, 3)
     a, b, c = node.input(0), node.input(1), node.optional(2)
-    alpha, beta = node.float("alpha", 1.0), node.float("beta", 1.0)
+    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     for name in (a, b):
         if len(node.known_shape(name)) != 2:
             raise node.error(f"{name!r} must have 2 dimensions, it has shape {node.shape(name)}")
@@ -176,7 +179,13 @@ def _bias_vector(node: OnnxNode, name: str, columns: Dim) -> str | None:
     if shape == (columns,):
         return name
     data = node.importer.graph.value(name).data
-    if data is not None and isinstance(columns, int) and data.ndim <= 2 and data.dtype == np.float32 and data.size in (1, columns):
+    if (
+        data is not None
+        and isinstance(columns, int)
+        and data.ndim <= 2
+        and data.dtype == np.float32
+        and data.size in (1, columns)
+    ):
         if data.ndim < 2 or data.shape[0] == 1:
             return node.add_constant(np.broadcast_to(data.reshape(-1), (columns,)).copy(), name)
     return None
@@ -187,7 +196,7 @@ def reduce(node: OnnxNode) -> None:
     node.arity(1, 2)
     x = node.input(0)
     rank = len(node.known_shape(x))
-    axes = node.ints("axes")
+    axes = node.integers("axes")
     if node.has(1):
         axes = node.known_ints(1, "axes")
     if not axes:
@@ -215,9 +224,10 @@ def batch_normalization(node: OnnxNode) -> None:
     node.ignore("momentum")
     node.must_be("training_mode", 0)
     node.one_output()
-    epsilon = node.float("epsilon", 1e-5)
-    scale, bias, average, variance = (node.known(i, what).astype(np.float64) for i, what in
-                                      ((1, "scale"), (2, "B"), (3, "mean"), (4, "var")))
+    epsilon = node.number("epsilon", 1e-5)
+    scale, bias, average, variance = (
+        node.known(i, what).astype(np.float64) for i, what in ((1, "scale"), (2, "B"), (3, "mean"), (4, "var"))
+    )
     shape = node.known_shape(node.input(0))
     channels = scale.shape
     if any(p.shape != channels for p in (bias, average, variance)) or len(channels) != 1 or len(shape) < 2:
@@ -239,13 +249,61 @@ def batch_normalization(node: OnnxNode) -> None:
 
 
 CONVERTERS = {
-    **{op: unary for op in ("Relu", "Sigmoid", "Tanh", "Erf", "HardSwish", "Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal",
-                            "Floor", "Ceil", "Not", "IsNaN")},
-    **{op: binary for op in ("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Equal", "Greater", "GreaterOrEqual", "Less",
-                             "LessOrEqual")},
+    **{
+        op: unary
+        for op in (
+            "Relu",
+            "Sigmoid",
+            "Tanh",
+            "Erf",
+            "HardSwish",
+            "Sqrt",
+            "Exp",
+            "Log",
+            "Abs",
+            "Neg",
+            "Reciprocal",
+            "Floor",
+            "Ceil",
+            "Not",
+            "IsNaN",
+        )
+    },
+    **{
+        op: binary
+        for op in (
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Pow",
+            "And",
+            "Or",
+            "Equal",
+            "Greater",
+            "GreaterOrEqual",
+            "Less",
+            "LessOrEqual",
+        )
+    },
     **{op: reduce for op in ("ReduceMean", "ReduceSum", "ReduceMax")},
-    "Max": variadic("Max"), "Min": variadic("Min"), "Sum": variadic("Add"), "Mean": mean, "Mod": mod,
-    "Identity": alias, "Dropout": alias, "LeakyRelu": alpha_only(0.01), "HardSigmoid": hard_sigmoid, "Gelu": gelu,
-    "Cast": cast, "Clip": clip, "Where": where, "Softmax": softmax, "LayerNormalization": layer_normalization,
-    "MatMul": matmul, "Gemm": gemm, "GlobalMaxPool": global_max_pool, "BatchNormalization": batch_normalization,
+    "Max": variadic("Max"),
+    "Min": variadic("Min"),
+    "Sum": variadic("Add"),
+    "Mean": mean,
+    "Mod": mod,
+    "Identity": alias,
+    "Dropout": alias,
+    "LeakyRelu": alpha_only(0.01),
+    "HardSigmoid": hard_sigmoid,
+    "Gelu": gelu,
+    "Cast": cast,
+    "Clip": clip,
+    "Where": where,
+    "Softmax": softmax,
+    "LayerNormalization": layer_normalization,
+    "MatMul": matmul,
+    "Gemm": gemm,
+    "GlobalMaxPool": global_max_pool,
+    "BatchNormalization": batch_normalization,
 }

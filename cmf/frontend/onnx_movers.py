@@ -17,7 +17,7 @@ _INT64_MAX = 2**63 - 1
 def reshape_to(node: OnnxNode, x: str, source: str, dims: Sequence[Dim | tuple[int]]) -> None:
     """The node's output is ``x`` in a new shape: each dimension a number, or ``(axis,)`` of the value ``source``.
 
-    Dimensions are written as numbers, 0 (as in the input) or -1 where that is enough, else computed when the model runs.
+    Dimensions are written as numbers, 0 (as in the input) or -1 where that is enough, else computed by the model.
     """
     known, before = node.known_shape(source), node.known_shape(x)
     target: list[int] = []
@@ -55,10 +55,10 @@ def constant(node: OnnxNode) -> None:
     data = node.tensor("value")
     for name, dtype in (("value_float", np.float32), ("value_int", np.int64)):
         if data is None and name in {a.name for a in node.proto.attribute}:
-            number = node.float(name, 0.0) if dtype is np.float32 else node.int(name)
+            number = node.number(name, 0.0) if dtype is np.float32 else node.integer(name)
             data = np.array(number, dtype)
     if data is None:
-        floats, ints = node.floats("value_floats"), node.ints("value_ints")
+        floats, ints = node.numbers("value_floats"), node.integers("value_ints")
         if floats is not None:
             data = np.array(floats, np.float32)
         elif ints is not None:
@@ -82,7 +82,7 @@ def reshape(node: OnnxNode) -> None:
 def flatten(node: OnnxNode) -> None:
     x = node.input(0)
     shape = node.known_shape(x)
-    axis = node.int("axis", 1)
+    axis = node.integer("axis", 1)
     if not -len(shape) <= axis <= len(shape):
         raise node.error(f"axis {axis} is outside a value of {len(shape)} dimensions")
     axis += len(shape) if axis < 0 else 0
@@ -96,7 +96,9 @@ def flatten(node: OnnxNode) -> None:
         target[0] = 0
     if target == [-1, -1]:
         sizes = node.emit("Shape", [x])
-        row = [node.emit("Gather", [sizes, node.add_constant(np.array([i], np.int64))], {"axis": 0}) for i in range(axis)]
+        row = [
+            node.emit("Gather", [sizes, node.add_constant(np.array([i], np.int64))], {"axis": 0}) for i in range(axis)
+        ]
         total = row[0]
         for size in row[1:]:
             total = node.emit("Mul", [total, size])
@@ -108,7 +110,7 @@ def flatten(node: OnnxNode) -> None:
 
 def _axes(node: OnnxNode) -> list[int] | None:
     """Axes of Squeeze and Unsqueeze: an attribute before opset 13, an input since."""
-    axes = node.ints("axes")
+    axes = node.integers("axes")
     return node.known_ints(1, "axes") if node.has(1) else axes
 
 
@@ -146,7 +148,7 @@ def unsqueeze(node: OnnxNode) -> None:
 def transpose(node: OnnxNode) -> None:
     node.arity(1, 1)
     rank = len(node.known_shape(node.input(0)))
-    perm = node.ints("perm") or list(range(rank))[::-1]
+    perm = node.integers("perm") or list(range(rank))[::-1]
     if sorted(perm) != list(range(rank)):
         raise node.error(f"perm {perm} does not fit a value of {rank} dimensions")
     node.result("Transpose", [node.input(0)], {"perm": tuple(perm)})
@@ -155,7 +157,7 @@ def transpose(node: OnnxNode) -> None:
 def concat(node: OnnxNode) -> None:
     node.arity(1, None)
     names = [node.input(i) for i in range(len(node.inputs))]
-    axis = node.int("axis")
+    axis = node.integer("axis")
     rank = len(node.known_shape(names[0]))
     node.result("Concat", names, {"axis": _axis(node, axis, rank)})
 
@@ -172,11 +174,11 @@ def split(node: OnnxNode) -> None:
     node.arity(1, 2)
     x = node.input(0)
     shape = node.known_shape(x)
-    axis = _axis(node, node.int("axis", 0), len(shape))
-    sizes = node.ints("split")
+    axis = _axis(node, node.integer("axis", 0), len(shape))
+    sizes = node.integers("split")
     if node.has(1):
         sizes = node.known_ints(1, "split")
-    parts = node.int("num_outputs", len(node.outputs))
+    parts = node.integer("num_outputs", len(node.outputs))
     if sizes is None:
         size = shape[axis]
         if not isinstance(size, int):
@@ -200,7 +202,7 @@ def split(node: OnnxNode) -> None:
 def gather(node: OnnxNode) -> None:
     node.arity(2, 2)
     rank = len(node.known_shape(node.input(0)))
-    axis = _axis(node, node.int("axis", 0), rank)
+    axis = _axis(node, node.integer("axis", 0), rank)
     node.result("Gather", [node.input(0), node.indices(node.input(1))], {"axis": axis})
 
 
@@ -247,9 +249,11 @@ def pad(node: OnnxNode) -> None:
 
 def shape(node: OnnxNode) -> None:
     node.arity(1, 1)
-    start, end = node.int("start", 0), node.int("end", _INT64_MAX)
+    start, end = node.integer("start", 0), node.integer("end", _INT64_MAX)
     limit = 2**31 - 1
-    node.result("Shape", [node.input(0)], {"start": max(-limit, min(start, limit)), "end": max(-limit, min(end, limit))})
+    node.result(
+        "Shape", [node.input(0)], {"start": max(-limit, min(start, limit)), "end": max(-limit, min(end, limit))}
+    )
 
 
 def size(node: OnnxNode) -> None:
@@ -270,7 +274,21 @@ def range_(node: OnnxNode) -> None:
 
 
 CONVERTERS = {
-    "Constant": constant, "Reshape": reshape, "Flatten": flatten, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
-    "Transpose": transpose, "Concat": concat, "Slice": slice_, "Split": split, "Gather": gather, "GatherND": gather_nd,
-    "Expand": expand, "ConstantOfShape": constant_of_shape, "Pad": pad, "Shape": shape, "Size": size, "Range": range_,
+    "Constant": constant,
+    "Reshape": reshape,
+    "Flatten": flatten,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Transpose": transpose,
+    "Concat": concat,
+    "Slice": slice_,
+    "Split": split,
+    "Gather": gather,
+    "GatherND": gather_nd,
+    "Expand": expand,
+    "ConstantOfShape": constant_of_shape,
+    "Pad": pad,
+    "Shape": shape,
+    "Size": size,
+    "Range": range_,
 }

@@ -53,7 +53,7 @@ class OnnxNode:
             raise self.error(f"attribute {name!r} has the wrong type")
         return attribute
 
-    def int(self, name: str, default: int | None = None) -> int:
+    def integer(self, name: str, default: int | None = None) -> int:
         attribute = self._attribute(name, _INT)
         if attribute is not None:
             return int(attribute.i)
@@ -61,19 +61,19 @@ class OnnxNode:
             raise self.error(f"attribute {name!r} is missing")
         return default
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
         attribute = self._attribute(name, _FLOAT)
         return default if attribute is None else float(attribute.f)
 
-    def ints(self, name: str) -> list[int] | None:
+    def integers(self, name: str) -> list[int] | None:
         attribute = self._attribute(name, _INTS)
         return None if attribute is None else [int(i) for i in attribute.ints]
 
-    def floats(self, name: str) -> list[float] | None:
+    def numbers(self, name: str) -> list[float] | None:
         attribute = self._attribute(name, _FLOATS)
         return None if attribute is None else [float(f) for f in attribute.floats]
 
-    def string(self, name: str, default: str) -> str:
+    def text(self, name: str, default: str) -> str:
         attribute = self._attribute(name, _STRING)
         return default if attribute is None else attribute.s.decode("utf-8", "replace")
 
@@ -83,17 +83,17 @@ class OnnxNode:
 
     def choice(self, name: str, default: str, supported: Sequence[str]) -> str:
         """A string attribute that must be one of a few."""
-        value = self.string(name, default)
+        value = self.text(name, default)
         if value not in supported:
             raise self.unsupported(f"{name} = {value!r} is not supported; supported: {', '.join(supported)}")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
-        return self.int(name, int(default)) != 0
+        return self.integer(name, int(default)) != 0
 
     def must_be(self, name: str, wanted: int) -> None:
         """An int attribute of which only the default is supported."""
-        value = self.int(name, wanted)
+        value = self.integer(name, wanted)
         if value != wanted:
             raise self.unsupported(f"{name} = {value} is not supported; supported: {wanted}")
 
@@ -179,13 +179,23 @@ class OnnxNode:
     def add_constant(self, data: Array, stem: str | None = None) -> str:
         return self.importer.add_constant(stem or f"{self.name}/constant", data)
 
-    def emit(self, op: str, inputs: Sequence[str], options: dict[str, Any] | None = None, *, output: int | None = None,
-             dtype: str = "f32", affine: Affine | None = None) -> str:
+    def emit(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        options: dict[str, Any] | None = None,
+        *,
+        output: int | None = None,
+        dtype: str = "f32",
+        affine: Affine | None = None,
+    ) -> str:
         """Adds an IR node; with ``output`` its result is that output of this ONNX node. Returns the result's name."""
         wanted = self.outputs[output] if output is not None and output < len(self.outputs) else ""
         return self.importer.emit(self, op, list(inputs), options or {}, wanted, dtype, affine)
 
-    def result(self, op: str, inputs: Sequence[str], options: dict[str, Any] | None = None, *, dtype: str = "f32") -> None:
+    def result(
+        self, op: str, inputs: Sequence[str], options: dict[str, Any] | None = None, *, dtype: str = "f32"
+    ) -> None:
         """Adds the IR node that makes this ONNX node's only output."""
         self.emit(op, inputs, options, output=0, dtype=dtype)
 
@@ -197,4 +207,6 @@ class OnnxNode:
     def one_output(self) -> None:
         """Refuses a node whose further outputs are used."""
         if any(self.outputs[1:]):
-            raise self.unsupported(f"output {1} ({self.outputs[1]!r}) is not supported; supported: the first output only")
+            raise self.unsupported(
+                f"output {1} ({self.outputs[1]!r}) is not supported; supported: the first output only"
+            )

@@ -10,5 +10,8 @@ from cmf.frontend.onnx_node import OnnxNode
 Converter = Callable[[OnnxNode], None]
 
 CONVERTERS: dict[str, Converter] = {
-    **onnx_math.CONVERTERS, **onnx_movers.CONVERTERS, **onnx_spatial.CONVERTERS, **onnx_integers.CONVERTERS,
+    **onnx_math.CONVERTERS,
+    **onnx_movers.CONVERTERS,
+    **onnx_spatial.CONVERTERS,
+    **onnx_integers.CONVERTERS,
 }

@@ -12,7 +12,7 @@ from cmf.ir.shape_rules import window_size
 
 
 def _pair(node: OnnxNode, name: str, default: tuple[int, int]) -> tuple[int, int]:
-    given = node.ints(name)
+    given = node.integers(name)
     if given is None:
         return default
     if len(given) != 2 or min(given) < 1 or max(given) >= 2**31:
@@ -24,7 +24,7 @@ def _window(node: OnnxNode, kernel: tuple[int, int], space: list[Dim]) -> dict[s
     """strides, dilations and pads, with auto_pad worked out."""
     strides, dilations = _pair(node, "strides", (1, 1)), _pair(node, "dilations", (1, 1))
     auto = node.choice("auto_pad", "NOTSET", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"))
-    pads = node.ints("pads")
+    pads = node.integers("pads")
     if auto == "NOTSET":
         pads = pads or [0, 0, 0, 0]
         if len(pads) != 4 or max(pads) >= 2**31:
@@ -66,8 +66,8 @@ def conv(node: OnnxNode) -> None:
         raise node.error(f"the weight must have 4 known dimensions, it has {weight}")
     kernel = (int(weight[2]), int(weight[3]))
     if min(kernel) < 1 or _pair(node, "kernel_shape", kernel) != kernel:
-        raise node.error(f"kernel_shape {node.ints('kernel_shape')} is not that of a weight of shape {weight}")
-    group = node.int("group", 1)
+        raise node.error(f"kernel_shape {node.integers('kernel_shape')} is not that of a weight of shape {weight}")
+    group = node.integer("group", 1)
     if group < 1:
         raise node.error(f"group is {group}")
     options = {**_window(node, kernel, space), "group": group}
@@ -78,7 +78,7 @@ def pool(node: OnnxNode) -> None:
     node.arity(1, 1)
     node.one_output()
     space = _space(node)
-    if node.ints("kernel_shape") is None:
+    if node.integers("kernel_shape") is None:
         raise node.error("kernel_shape is missing")
     kernel = _pair(node, "kernel_shape", (1, 1))
     ceil_mode = node.flag("ceil_mode", False)
@@ -94,8 +94,21 @@ def pool(node: OnnxNode) -> None:
 
 def _drop_ceil_mode(options: dict[str, Any], kernel: tuple[int, int], space: list[int]) -> None:
     """Rounding up changes nothing for many sizes; then it need not be asked of the runtime."""
-    counts = [[window_size(space[i], kernel[i], options["strides"][i], options["dilations"][i], options["pads"][i],
-                           options["pads"][i + 2], up) for i in range(2)] for up in (False, True)]
+    counts = [
+        [
+            window_size(
+                space[i],
+                kernel[i],
+                options["strides"][i],
+                options["dilations"][i],
+                options["pads"][i],
+                options["pads"][i + 2],
+                up,
+            )
+            for i in range(2)
+        ]
+        for up in (False, True)
+    ]
     if counts[0] == counts[1]:
         options["ceil_mode"] = False
 
@@ -113,14 +126,17 @@ def resize(node: OnnxNode) -> None:
     x = node.input(0)
     shape = node.known_shape(x)
     mode = node.choice("mode", "nearest", ("nearest", "linear"))
-    coordinates = node.choice("coordinate_transformation_mode", "half_pixel",
-                              ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"))
+    coordinates = node.choice(
+        "coordinate_transformation_mode",
+        "half_pixel",
+        ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"),
+    )
     rounding = node.choice("nearest_mode", "round_prefer_floor", ("round_prefer_floor", "floor", "round_prefer_ceil"))
     node.must_be("antialias", 0)
     node.must_be("exclude_outside", 0)
     node.choice("keep_aspect_ratio_policy", "stretch", ("stretch",))
     node.ignore("cubic_coeff_a", "extrapolation_value", "roi")
-    axes = node.ints("axes") or list(range(len(shape)))
+    axes = node.integers("axes") or list(range(len(shape)))
     if sorted(a % max(len(shape), 1) for a in axes) != list(range(len(shape))) or axes != sorted(axes):
         raise node.unsupported(f"axes = {axes} is not supported; supported: all axes in order")
     scales = _scales(node)
@@ -157,7 +173,9 @@ def _sizes(node: OnnxNode, x: str, scales: list[float] | None) -> str:
     target: list[int] = []
     for i, (dim, scale) in enumerate(zip(shape, scales)):
         if scale != int(scale) and (isinstance(dim, str) or dim * scale != int(dim * scale)):
-            raise node.unsupported(f"scale {scale} of dimension {dim} on axis {i} gives no whole number, which is not supported")
+            raise node.unsupported(
+                f"scale {scale} of dimension {dim} on axis {i} gives no whole number, which is not supported"
+            )
         target.append(0 if isinstance(dim, str) else int(dim * scale))
     if all(isinstance(d, int) for d in shape):
         return node.add_constant(np.array(target, np.int64), f"{node.name}/sizes")
@@ -190,10 +208,16 @@ def _as_floor(node: OnnxNode, coordinates: str, rounding: str, factors: list[flo
         return "asymmetric"
     if whole and coordinates == "asymmetric" and rounding == "round_prefer_floor" and all(f in (1, 2) for f in factors):
         return "asymmetric"
-    raise node.unsupported(f"nearest_mode = {rounding} with coordinates {coordinates} is not supported for these sizes; "
-                           "supported: nearest_mode = floor, or whole factors with half_pixel")
+    raise node.unsupported(
+        f"nearest_mode = {rounding} with coordinates {coordinates} is not supported for these sizes; "
+        "supported: nearest_mode = floor, or whole factors with half_pixel"
+    )
 
 
 CONVERTERS = {
-    "Conv": conv, "MaxPool": pool, "AveragePool": pool, "GlobalAveragePool": global_average_pool, "Resize": resize,
+    "Conv": conv,
+    "MaxPool": pool,
+    "AveragePool": pool,
+    "GlobalAveragePool": global_average_pool,
+    "Resize": resize,
 }

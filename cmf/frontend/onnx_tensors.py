@@ -17,11 +17,35 @@ Array = npt.NDArray[Any]
 
 #: TensorProto.DataType -> dtype name of the IR
 DTYPES: dict[int, str] = {
-    1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 9: "boolean", 10: "f16", 11: "f64",
-    12: "u32", 13: "u64", 16: "bf16",
+    1: "f32",
+    2: "u8",
+    3: "i8",
+    4: "u16",
+    5: "i16",
+    6: "i32",
+    7: "i64",
+    9: "boolean",
+    10: "f16",
+    11: "f64",
+    12: "u32",
+    13: "u64",
+    16: "bf16",
 }
-_NAMES = {8: "string", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2",
-          20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: "int2"}
+_NAMES = {
+    8: "string",
+    14: "complex64",
+    15: "complex128",
+    17: "float8e4m3fn",
+    18: "float8e4m3fnuz",
+    19: "float8e5m2",
+    20: "float8e5m2fnuz",
+    21: "uint4",
+    22: "int4",
+    23: "float4e2m1",
+    24: "float8e8m0",
+    25: "uint2",
+    26: "int2",
+}
 #: 4-bit integers, stored two in a byte, low first; read as bytes
 _NIBBLES = {21: "u8", 22: "i8"}
 _FIELDS = {"f32": "float_data", "f64": "double_data", "i64": "int64_data", "u32": "uint64_data", "u64": "uint64_data"}
@@ -33,8 +57,10 @@ def dtype_name(code: int, what: str) -> str:
     """The IR's name of an ONNX data type; raises :class:`UnsupportedError` where there is none."""
     if code in DTYPES:
         return DTYPES[code]
-    raise UnsupportedError(f"{what} has data type {_NAMES.get(code, code)}, which is not supported; supported are "
-                           f"{', '.join(DTYPES.values())}")
+    raise UnsupportedError(
+        f"{what} has data type {_NAMES.get(code, code)}, which is not supported; supported are "
+        f"{', '.join(DTYPES.values())}"
+    )
 
 
 def to_array(tensor: Any, folder: str | None) -> Array:
@@ -64,15 +90,16 @@ def to_array(tensor: Any, folder: str | None) -> Array:
     if nibbles:
         return _unpack(np.frombuffer(raw, np.uint8), count, dtype).reshape(shape)
     if dtype == "boolean":
-        return (np.frombuffer(raw, np.uint8) != 0).reshape(shape)
+        return np.asarray((np.frombuffer(raw, np.uint8) != 0).reshape(shape))
     return np.frombuffer(raw, numpy_dtype).astype(numpy_dtype.newbyteorder("=")).reshape(shape)
 
 
 def _numpy_dtype(dtype: str) -> np.dtype[Any]:
     if dtype == "bf16":
-        import ml_dtypes
+        import ml_dtypes  # registers the name with numpy
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bf16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bf16
     return np.dtype(NUMPY_DTYPES[dtype])
 
 
@@ -87,7 +114,9 @@ def _typed(tensor: Any, dtype: str, nibbles: bool, count: int, what: str) -> Arr
     field = getattr(tensor, name)
     wanted = (count + 1) // 2 if nibbles else count
     if len(field) != wanted:
-        raise GraphError(f"{what} of shape {tuple(tensor.dims)} needs {wanted} numbers in {name}, it holds {len(field)}")
+        raise GraphError(
+            f"{what} of shape {tuple(tensor.dims)} needs {wanted} numbers in {name}, it holds {len(field)}"
+        )
     numpy_dtype = _numpy_dtype(dtype)
     numbers = np.array(field, dtype=numpy_dtype if name != "int32_data" else np.int64)
     if name != "int32_data":
@@ -97,7 +126,7 @@ def _typed(tensor: Any, dtype: str, nibbles: bool, count: int, what: str) -> Arr
     if nibbles:
         return _unpack(_narrow(numbers & 0xFF, np.dtype(np.uint8), what), count, dtype)
     if dtype == "boolean":
-        return numbers != 0
+        return np.asarray(numbers != 0)
     return _narrow(numbers, numpy_dtype, what)
 
 
@@ -113,7 +142,9 @@ def _external(tensor: Any, folder: str | None, size: int, what: str) -> bytes:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if folder is None:
-        raise FormatError(f"{what} is stored in the file {location!r}; load the model by its path, so that it can be found", "E_IO")
+        raise FormatError(
+            f"{what} is stored in the file {location!r}; load the model by its path, so that it can be found", "E_IO"
+        )
     root = os.path.realpath(folder)
     try:
         path = os.path.realpath(os.path.join(root, location))
@@ -136,4 +167,6 @@ def _external(tensor: Any, folder: str | None, size: int, what: str) -> bytes:
             file.seek(offset)
             return file.read(size)
     except OSError as error:
-        raise FormatError(f"{what}: cannot read external data {location!r}: {error.strerror or error}", "E_IO") from error
+        raise FormatError(
+            f"{what}: cannot read external data {location!r}: {error.strerror or error}", "E_IO"
+        ) from error

@@ -16,7 +16,10 @@ SMALL_RUN = 8
 
 
 def weight_geometry(op: str, shape: Sequence[int], options: Mapping[str, Any] | None = None) -> Geometry:
-    """The geometry of a weight of channels-last ``shape``: Conv [O, kh, kw, I/g], MatMul [S..., K, N], Gather [rows, n...]."""
+    """The geometry of a channels-last weight: Conv [O, kh, kw, I/g], MatMul [S..., K, N], Gather [rows, n...].
+
+    Raises :class:`ShapeError` where the operator has no such weight.
+    """
     dims = [int(d) for d in shape]
     if any(d < 1 for d in dims):
         raise ShapeError(f"a {op} weight of shape {tuple(dims)} is empty")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Iterable
 
-import numpy as np
 import numpy.typing as npt
 
 from cmf.encodings.base import Tree
@@ -20,9 +19,19 @@ Shape = tuple[Dim, ...]
 
 #: dtype name in cmf.fbs -> numpy dtype (bf16 through ml_dtypes, looked up by name)
 NUMPY_DTYPES: dict[str, str] = {
-    "f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64",
-    "i8": "int8", "u8": "uint8", "i16": "int16", "u16": "uint16",
-    "i32": "int32", "u32": "uint32", "i64": "int64", "u64": "uint64", "boolean": "bool",
+    "f32": "float32",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f64": "float64",
+    "i8": "int8",
+    "u8": "uint8",
+    "i16": "int16",
+    "u16": "uint16",
+    "i32": "int32",
+    "u32": "uint32",
+    "i64": "int64",
+    "u64": "uint64",
+    "boolean": "bool",
 }
 
 
@@ -64,7 +73,10 @@ class Activation:
 
 @dataclass
 class Node:
-    """One operator. ``inputs`` holds value names, "" where an optional input is absent; ``options`` uses the field names of cmf.fbs."""
+    """One operator.
+
+    ``inputs`` holds value names, "" where an optional input is absent; ``options`` uses the field names of cmf.fbs.
+    """
 
     op: str
     inputs: list[str]

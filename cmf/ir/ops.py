@@ -59,8 +59,8 @@ def _is_int(value: Any) -> bool:
 class Op:
     """An operator. ``max_inputs`` is None where any number is allowed.
 
-    ``weight`` is the input that may hold an encoded weight; ``shape_inputs`` are integer inputs that decide the output's
-    shape; ``family`` groups operators that passes treat alike.
+    ``weight`` is the input that may hold an encoded weight; ``shape_inputs`` are integer inputs that decide the
+    output's shape; ``family`` groups operators that passes treat alike.
     """
 
     name: str
@@ -103,13 +103,26 @@ def _table() -> dict[str, Op]:
         Op("Reshape", 2, 2, shape_inputs=(1,), family="move"),
         Op("Transpose", 1, 1, {"perm": Option("ints", None, low=0)}, family="move"),
         Op("Expand", 2, 2, shape_inputs=(1,), family="move"),
-        Op("Pad", 2, 3, {"mode": Option("choice", "constant", choices=("constant", "reflect", "edge"))},
-           shape_inputs=(1,), family="move"),
-        Op("Resize", 2, 2, {
-            "mode": Option("choice", "nearest", choices=("nearest", "linear")),
-            "coordinates": Option("choice", "half_pixel",
-                                  choices=("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")),
-        }, shape_inputs=(1,)),
+        Op(
+            "Pad",
+            2,
+            3,
+            {"mode": Option("choice", "constant", choices=("constant", "reflect", "edge"))},
+            shape_inputs=(1,),
+            family="move",
+        ),
+        Op(
+            "Resize",
+            2,
+            2,
+            {
+                "mode": Option("choice", "nearest", choices=("nearest", "linear")),
+                "coordinates": Option(
+                    "choice", "half_pixel", choices=("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+                ),
+            },
+            shape_inputs=(1,),
+        ),
         Op("Shape", 1, 1, {"start": Option("int", 0), "end": Option("int", 2147483647)}, family="shape"),
         Op("Range", 3, 3, shape_inputs=(0, 1, 2), family="shape"),
         Op("Cast", 1, 1, family="unary"),
@@ -123,8 +136,22 @@ def _table() -> dict[str, Op]:
         Op("HardSigmoid", 1, 1, _ALPHA, family="unary"),
         Op("Gelu", 1, 1, {"tanh": Option("flag", False)}, family="unary"),
     ]
-    for name in ("Relu", "Sigmoid", "Tanh", "Erf", "HardSwish", "Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal",
-                 "Floor", "Ceil", "Identity"):
+    for name in (
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Erf",
+        "HardSwish",
+        "Sqrt",
+        "Exp",
+        "Log",
+        "Abs",
+        "Neg",
+        "Reciprocal",
+        "Floor",
+        "Ceil",
+        "Identity",
+    ):
         ops.append(Op(name, 1, 1, family="unary"))
     for name in ("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "And", "Or"):
         ops.append(Op(name, 2, 2, family="nary"))

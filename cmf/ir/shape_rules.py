@@ -18,6 +18,7 @@ _END = 2**31 - 1
 
 # ---------------------------------------------------------------- dimensions
 
+
 def window_size(size: int, kernel: int, stride: int, dilation: int, low: int, high: int, ceil_mode: bool) -> int:
     """Positions of a sliding window. With ``ceil_mode`` a last window that would begin beyond the input and its leading
     padding is left out, as ONNX Runtime does."""
@@ -75,6 +76,7 @@ def _axis(call: Call, axis: int, rank: int, extra: int = 0) -> int:
 
 # ---------------------------------------------------------------- spatial
 
+
 def _spatial(call: Call) -> tuple[Dim, list[Dim], Dim]:
     """Batch, height and width, channels of input 0; its rank must be known and 4."""
     shape = call.input(0).shape
@@ -115,7 +117,9 @@ def _conv(call: Call) -> Info:
     batch, space, channels = _spatial(call)
     group = option(call.node, "group")
     if isinstance(channels, int) and channels != inputs * group:
-        raise call.fail(f"the input has {channels} channels, the weight {weight} in {group} groups needs {inputs * group}")
+        raise call.fail(
+            f"the input has {channels} channels, the weight {weight} in {group} groups needs {inputs * group}"
+        )
     if outputs % group or 0 in sizes:
         raise call.fail(f"a weight of shape {weight} cannot be cut into {group} groups")
     _bias(call, outputs)
@@ -167,6 +171,7 @@ def _matmul(call: Call) -> Info:
 
 # ---------------------------------------------------------------- elementwise
 
+
 def _unary(call: Call) -> Info:
     info = call.input(0)
     dtype = "boolean" if call.node.op in COMPARISONS else info.dtype
@@ -192,8 +197,11 @@ def _dequantize(call: Call) -> Info:
 
 
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
-    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
-    "Max": max, "Min": min,
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "Mul": lambda a, b: a * b,
+    "Max": max,
+    "Min": min,
     "Div": lambda a, b: abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1),
     "Mod": lambda a, b: a % b,
 }
@@ -224,11 +232,14 @@ def _nary(call: Call) -> Info:
     content: Content | None = None
     if op in _ARITHMETIC and all(i.content is not None for i in infos) and (element_count(shape) or 0) <= CONTENT_LIMIT:
         content = np.frompyfunc(lambda a, b: _combine(op, a, b), 2, 1)(infos[0].content, infos[1].content)
-        content = np.asarray(content, dtype=object).reshape(np.broadcast_shapes(*(i.content.shape for i in infos if i.content is not None)))
+        content = np.asarray(content, dtype=object).reshape(
+            np.broadcast_shapes(*(i.content.shape for i in infos if i.content is not None))
+        )
     return Info(_result(call, operands[0].dtype), shape, content)
 
 
 # ---------------------------------------------------------------- reductions and norms
+
 
 def _reduce(call: Call) -> Info:
     info = call.input(0)
@@ -254,7 +265,7 @@ def _softmax(call: Call) -> Info:
 def _layer_norm(call: Call) -> Info:
     info = _softmax(call)
     if info.shape is not None:
-        normalized = info.shape[_axis(call, option(call.node, "axis"), len(info.shape)):]
+        normalized = info.shape[_axis(call, option(call.node, "axis"), len(info.shape)) :]
         for i in range(1, len(call.inputs)):
             if call.has(i) and is_static(normalized) and call.input(i).shape not in (None, normalized):
                 raise call.fail(f"input {i} must have shape {normalized}, it has {call.input(i).shape}")
@@ -262,6 +273,7 @@ def _layer_norm(call: Call) -> Info:
 
 
 # ---------------------------------------------------------------- movers
+
 
 def _concat(call: Call) -> Info:
     infos = [call.input(i) for i in range(len(call.inputs))]
@@ -279,8 +291,13 @@ def _concat(call: Call) -> Info:
         dims = [s[i] for s in shapes]
         numbers = {d for d in dims if isinstance(d, int)}
         if i == axis:
-            out.append(sum(d for d in dims if isinstance(d, int)) if len(numbers | set(dims)) == len(numbers)
-                       else dims[0] if len(dims) == 1 else call.symbol(i))
+            out.append(
+                sum(d for d in dims if isinstance(d, int))
+                if len(numbers | set(dims)) == len(numbers)
+                else dims[0]
+                if len(dims) == 1
+                else call.symbol(i)
+            )
         elif len(numbers) > 1:
             raise call.fail(f"inputs differ on axis {i}: {dims}")
         else:
@@ -425,13 +442,17 @@ def _gather(call: Call) -> Info:
     if data.shape is None or index.shape is None:
         return Info(data.dtype, None)
     axis = _axis(call, option(call.node, "axis"), len(data.shape))
-    shape = (*data.shape[:axis], *index.shape, *data.shape[axis + 1:])
+    shape = (*data.shape[:axis], *index.shape, *data.shape[axis + 1 :])
     entries, dim = call.integers(1), data.shape[axis]
     if entries is not None and isinstance(dim, int) and any(not -dim <= e < dim for e in entries):
         raise call.fail(f"an index is outside {dim} elements on axis {axis}")
     content: Content | None = None
     if data.content is not None and entries is not None:
-        picked = np.take(data.content, np.array(entries, dtype=np.int64).reshape(index.content.shape if index.content is not None else ()), axis)
+        picked = np.take(
+            data.content,
+            np.array(entries, dtype=np.int64).reshape(index.content.shape if index.content is not None else ()),
+            axis,
+        )
         content = np.asarray(picked, dtype=object).reshape(tuple(d for d in shape if isinstance(d, int)))
     return Info(data.dtype, shape, content)
 
@@ -444,7 +465,7 @@ def _gather_nd(call: Call) -> Info:
         return Info(data.dtype, None)
     if not 1 <= index.shape[-1] <= len(data.shape):
         raise call.fail(f"indices of shape {index.shape} do not fit a value of shape {data.shape}")
-    return Info(data.dtype, (*index.shape[:-1], *data.shape[index.shape[-1]:]))
+    return Info(data.dtype, (*index.shape[:-1], *data.shape[index.shape[-1] :]))
 
 
 def _pad(call: Call) -> Info:
@@ -510,10 +531,26 @@ def _range(call: Call) -> Info:
 
 def _rules() -> dict[str, Rule]:
     rules: dict[str, Rule] = {
-        "Conv": _conv, "MatMul": _matmul, "MaxPool": _pool, "AveragePool": _pool, "GlobalAveragePool": _global_pool,
-        "Softmax": _softmax, "LayerNormalization": _layer_norm, "Concat": _concat, "Slice": _slice, "Gather": _gather,
-        "GatherND": _gather_nd, "Reshape": _reshape, "Transpose": _transpose, "Expand": _expand, "Pad": _pad,
-        "Resize": _resize, "Shape": _shape, "Range": _range, "Cast": _declared, "QuantizeLinear": _declared,
+        "Conv": _conv,
+        "MatMul": _matmul,
+        "MaxPool": _pool,
+        "AveragePool": _pool,
+        "GlobalAveragePool": _global_pool,
+        "Softmax": _softmax,
+        "LayerNormalization": _layer_norm,
+        "Concat": _concat,
+        "Slice": _slice,
+        "Gather": _gather,
+        "GatherND": _gather_nd,
+        "Reshape": _reshape,
+        "Transpose": _transpose,
+        "Expand": _expand,
+        "Pad": _pad,
+        "Resize": _resize,
+        "Shape": _shape,
+        "Range": _range,
+        "Cast": _declared,
+        "QuantizeLinear": _declared,
         "DequantizeLinear": _dequantize,
     }
     loose = {"Relu", "Clip", "Abs", "Neg", "Identity", "Not", "IsNaN", "Floor", "Ceil"}

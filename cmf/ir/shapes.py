@@ -142,7 +142,7 @@ def infer_node(graph: Graph, node: Node, infos: dict[str, Info]) -> Info:
 
 
 def infer(graph: Graph) -> dict[str, Info]:
-    """What is known of every value that exists at some point of a run. Raises :class:`ShapeError` on a contradiction."""
+    """What is known of every value of a run. Raises :class:`ShapeError` on a contradiction."""
     infos: dict[str, Info] = {}
     for value in graph.values.values():
         if value.is_constant:

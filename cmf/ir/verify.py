@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cmf.encodings import Bitpacked, Codebook, Quantized, Sparse
 from cmf.encodings.base import Tree
 from cmf.errors import CmfError, GraphError
 from cmf.ir.geometry import weight_geometry
@@ -14,8 +15,23 @@ from cmf.ir.shapes import Info, check_limits, infer
 _COMPUTE = {"f32": None, "int8_static": None, "int8_dynamic": ("Conv", "MatMul")}
 _REQUANTIZE = ("f32_rne", "tflite_q31")
 #: Operators that int8_static nodes may have (FORMAT.md, section 5.2: nodes with an f32 operator, and movers of codes).
-_NOT_INTEGER = {"QuantizeLinear", "DequantizeLinear", "Shape", "Range", "Cast", "Where", "Not", "IsNaN", "And", "Or", "Equal",
-                "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+_NOT_INTEGER = {
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "Shape",
+    "Range",
+    "Cast",
+    "Where",
+    "Not",
+    "IsNaN",
+    "And",
+    "Or",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+}
 
 
 def verify(graph: Graph) -> dict[str, Info]:
@@ -54,7 +70,9 @@ def _check_value(name: str, value: Value) -> None:
             raise GraphError(f"constant {name!r} is declared {value.dtype} but holds {value.data.dtype.name}")
         if value.shape != value.data.shape:
             raise GraphError(f"constant {name!r} is declared {value.shape} but has shape {value.data.shape}")
-    if value.tree is not None and (value.dtype != "f32" or value.shape is None or any(isinstance(d, str) for d in value.shape)):
+    if value.tree is not None and (
+        value.dtype != "f32" or value.shape is None or any(isinstance(d, str) for d in value.shape)
+    ):
         raise GraphError(f"weight {name!r} must be f32 with a shape of numbers, it is {value.dtype} {value.shape}")
 
 
@@ -145,7 +163,9 @@ def _check_compute(graph: Graph, node: Node) -> None:
         first = graph.value(node.inputs[0])
         for value in (output, first):
             if value.dtype != "i8" or value.affine is None:
-                raise GraphError(f"{where}: int8_static needs i8 with scale and zero point; {value.name!r} is {value.dtype}")
+                raise GraphError(
+                    f"{where}: int8_static needs i8 with scale and zero point; {value.name!r} is {value.dtype}"
+                )
     if node.op in ("QuantizeLinear", "DequantizeLinear") and len(node.inputs) == 1:
         name = node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
         if graph.value(name).affine is None:
@@ -155,8 +175,10 @@ def _check_compute(graph: Graph, node: Node) -> None:
 def _check_weight(graph: Graph, node: Node, index: int) -> None:
     value, where = graph.value(node.inputs[index]), describe(node)
     if index != OPS[node.op].weight:
-        raise GraphError(f"{where}: input {index} ({value.name!r}) is an encoded weight, but only "
-                         f"{'input ' + str(OPS[node.op].weight) if OPS[node.op].weight is not None else 'no input'} may be one")
+        raise GraphError(
+            f"{where}: input {index} ({value.name!r}) is an encoded weight, but only "
+            f"{'input ' + str(OPS[node.op].weight) if OPS[node.op].weight is not None else 'no input'} may be one"
+        )
     assert value.tree is not None and value.shape is not None
     if graph.layout != "channels_last" and node.op == "Conv":
         raise GraphError(f"{where}: encoded Conv weights need a channels-last graph")
@@ -166,21 +188,25 @@ def _check_weight(graph: Graph, node: Node, index: int) -> None:
         raise GraphError(f"{where}: {error}") from error
     found = value.tree.geometry
     if found.shape != expected.shape:
-        raise GraphError(f"{where}: weight {value.name!r} of shape {value.shape} needs a tree of [stack, outputs, inputs] = "
-                         f"{expected.shape}; it has {found.shape}")
-    if node.compute == "int8_static" and not _has_i8(value.tree):
-        raise GraphError(f"{where}: weight {value.name!r} ({value.tree.describe()}) has no 8-bit codes with scales for tensor or channel")
+        raise GraphError(
+            f"{where}: weight {value.name!r} of shape {value.shape} needs a tree of [stack, outputs, inputs] = "
+            f"{expected.shape}; it has {found.shape}"
+        )
+    if node.compute == "int8_static" and not has_i8(value.tree):
+        raise GraphError(
+            f"{where}: weight {value.name!r}, {value.tree.describe()}, has no i8 codes with scales by tensor or channel"
+        )
 
 
-def _has_i8(tree: Tree) -> bool:
-    """Can int8_static nodes compute with this tree (FORMAT.md, section 5.2)?"""
-    if tree.encoding == "sparse":
-        return all(_has_i8(child) for child in tree.children().values())
-    if tree.encoding == "quantized":
-        return bool(getattr(tree, "bits") <= 8 and getattr(tree, "zeros") is None and getattr(tree, "group") == 0)
-    if tree.encoding == "codebook":
-        return getattr(tree, "table").dtype == np.int8 and getattr(tree, "scales") is not None
-    return tree.encoding == "bitpacked"
+def has_i8(tree: Tree) -> bool:
+    """Can int8_static nodes compute with this tree: i8 codes, a scale for the tensor or each channel (section 5.2)?"""
+    if isinstance(tree, Sparse):
+        return has_i8(tree.values)
+    if isinstance(tree, Quantized):
+        return tree.bits <= 8 and tree.zeros is None and tree.group == 0
+    if isinstance(tree, Codebook):
+        return tree.table.dtype == np.int8 and tree.scales is not None and tree.scales.shape[2] == 1
+    return isinstance(tree, Bitpacked)
 
 
 def _check_inferred(node: Node, value: Value, info: Info) -> None:
@@ -189,7 +215,11 @@ def _check_inferred(node: Node, value: Value, info: Info) -> None:
     if value.shape is None or info.shape is None:
         return
     if len(value.shape) != len(info.shape):
-        raise GraphError(f"{describe(node)}: output {value.name!r} is declared {value.shape} but has shape {info.shape}")
+        raise GraphError(
+            f"{describe(node)}: output {value.name!r} is declared {value.shape} but has shape {info.shape}"
+        )
     for declared, found in zip(value.shape, info.shape):
         if isinstance(declared, int) and isinstance(found, int) and declared != found:
-            raise GraphError(f"{describe(node)}: output {value.name!r} is declared {value.shape} but has shape {info.shape}")
+            raise GraphError(
+                f"{describe(node)}: output {value.name!r} is declared {value.shape} but has shape {info.shape}"
+            )

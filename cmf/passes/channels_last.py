@@ -21,7 +21,8 @@ def run(graph: Graph) -> int:
     """Returns the number of nodes turned; sets ``graph.layout``."""
     if graph.layout == "channels_last":
         return 0
-    rewriter, turned, count = Rewriter(graph), {}, 0
+    rewriter, count = Rewriter(graph), 0
+    turned: dict[str, str] = {}
     for node in list(graph.nodes):
         shape = graph.value(node.inputs[0]).shape if node.inputs else None
         resizes = node.op == "Resize" and shape is not None and len(shape) == 4
@@ -63,8 +64,13 @@ def permuted_vector(rewriter: Rewriter, name: str, perm: tuple[int, ...]) -> str
     data = rewriter.data(name)
     if data is not None:
         return rewriter.constant(name, data[index])
-    return rewriter.emit("Gather", [name, rewriter.constant(f"{name}/order", index)], {"axis": 0}, stem=name,
-                         dtype=rewriter.graph.value(name).dtype)
+    return rewriter.emit(
+        "Gather",
+        [name, rewriter.constant(f"{name}/order", index)],
+        {"axis": 0},
+        stem=name,
+        dtype=rewriter.graph.value(name).dtype,
+    )
 
 
 def _turn_output(rewriter: Rewriter, node: Node) -> None:

@@ -83,4 +83,6 @@ def _shift(rewriter: Rewriter, node: Node, offset: Array) -> None:
     if bias is not None:
         rewriter.set_input(node, 2, rewriter.constant(name, bias + offset))
     else:
-        rewriter.set_input(node, 2, rewriter.emit("Add", [name, rewriter.constant(f"{name}/offset", offset)], stem=name))
+        rewriter.set_input(
+            node, 2, rewriter.emit("Add", [name, rewriter.constant(f"{name}/offset", offset)], stem=name)
+        )

@@ -1,7 +1,8 @@
 """Evaluates what depends on constants only, and shape arithmetic whose result is known.
 
-Weights that the graph dequantizes (DequantizeLinear of a constant, or a Cast of 8-bit integers and what follows) are never
-folded while an operator reads them as its weight or bias: ``quantized_weights`` and ``integers`` take them over as integers.
+Weights that the graph dequantizes (DequantizeLinear of a constant, or a Cast of 8-bit integers and what follows) are
+never folded while an operator reads them as its weight or bias: ``quantized_weights`` and ``integers`` take them over
+as integers.
 """
 
 from __future__ import annotations
@@ -53,9 +54,16 @@ def dequantized_weights(graph: Graph) -> set[str]:
         if not all(name in dequantized or graph.value(name).is_constant for name in names):
             continue
         first = graph.value(names[0]) if names else None
-        starts = first is not None and first.is_constant and (
-            node.op == "DequantizeLinear" or node.op == "Cast" and first.dtype in _SMALL_INTEGERS
-            and graph.value(node.outputs[0]).dtype == "f32")
+        starts = (
+            first is not None
+            and first.is_constant
+            and (
+                node.op == "DequantizeLinear"
+                or node.op == "Cast"
+                and first.dtype in _SMALL_INTEGERS
+                and graph.value(node.outputs[0]).dtype == "f32"
+            )
+        )
         if starts or any(name in dequantized for name in names):
             dequantized[node.outputs[0]] = node
     wanted: list[str] = []
@@ -115,6 +123,8 @@ def _wide(node: Node, data: Array, x: Array) -> Array:
         return data.reshape(())
     axis = option(node, "axis")
     if data.ndim != 1 or not -x.ndim <= axis < x.ndim or data.shape[0] != x.shape[axis]:
-        raise UnsupportedError(f"{describe(node)}: a scale or zero point of shape {data.shape} for {x.shape} on axis {axis} is not "
-                               "supported; supported: one for the tensor or one for each index of the axis")
+        raise UnsupportedError(
+            f"{describe(node)}: a scale or zero point of shape {data.shape} for {x.shape} on axis {axis} is not "
+            "supported; supported: one for the tensor or one for each index of the axis"
+        )
     return data.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])

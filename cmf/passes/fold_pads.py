@@ -28,7 +28,12 @@ def run(graph: Graph) -> int:
 def _spatial_zeros(rewriter: Rewriter, graph: Graph, pad: Node) -> tuple[int, ...] | None:
     """[top, left, bottom, right] of a Pad that pads height and width with zeros, else None."""
     pads = rewriter.data(pad.inputs[1])
-    if option(pad, "mode") != "constant" or pads is None or pads.shape != (8,) or graph.value(pad.inputs[0]).dtype != "f32":
+    if (
+        option(pad, "mode") != "constant"
+        or pads is None
+        or pads.shape != (8,)
+        or graph.value(pad.inputs[0]).dtype != "f32"
+    ):
         return None
     if len(pad.inputs) > 2 and pad.inputs[2]:
         fill = rewriter.data(pad.inputs[2])

@@ -25,7 +25,14 @@ def _fuse(graph: Graph, rewriter: Rewriter, node: Node) -> bool:
     output = node.outputs[0]
     user = rewriter.only_use(output)
     weight, shape = fixed(graph.value(node.inputs[1]).shape), graph.value(output).shape
-    if user is None or user.op != "Add" or node.activation is not None or weight is None or shape is None or len(weight) < 2:
+    if (
+        user is None
+        or user.op != "Add"
+        or node.activation is not None
+        or weight is None
+        or shape is None
+        or len(weight) < 2
+    ):
         return False
     data = rewriter.data(user.inputs[1] if user.inputs[0] == output else user.inputs[0])
     bias = None if data is None else by_channel(data, len(shape), len(shape) - 1, weight[-1])

@@ -1,4 +1,4 @@
-"""Recognises x/2 * (1 + erf(x / sqrt 2)) and makes it Gelu. The factors may come in any order; results change by rounding only."""
+"""Recognises x/2 * (1 + erf(x / sqrt 2)), its factors in any order, as Gelu. Results change by rounding only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def _fuse(rewriter: Rewriter, erf: Node) -> bool:
     inner = rewriter.producer(erf.inputs[0], "Mul", "Div")
     x = _divided(rewriter, inner)
     plus = rewriter.only_use(erf.outputs[0])
-    if x is None or plus is None or plus.op != "Add" or not _close(_scalar(rewriter, _other(plus, erf.outputs[0])), 1.0):
+    if (
+        x is None
+        or plus is None
+        or plus.op != "Add"
+        or not _close(_scalar(rewriter, _other(plus, erf.outputs[0])), 1.0)
+    ):
         return False
     # two more factors: 1/2 and x; or one, x/2 or 1/2 x
     top, name, half, whole = plus, plus.outputs[0], False, False

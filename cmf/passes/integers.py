@@ -1,31 +1,52 @@
-"""Networks in QDQ form (DequantizeLinear, float operator, QuantizeLinear) are made to run as integers, FORMAT.md section 5.2.
+"""Networks in QDQ form (DequantizeLinear, float operator, QuantizeLinear) are made to run as integers (FORMAT.md 5.2).
 
 u8 values become i8: 128 less in codes and zero points. An operator between DequantizeLinear and QuantizeLinear computes
-int8_static; operators that only move codes need no conversion at all. Biases become i32 in units of input scale times weight scale,
-with the zero point's share folded in. Operators that cannot be turned (no quantized weight, say) stay f32 between the conversions, so
-the graph always means what it meant; results of turned ones differ only by how the requantization rounds.
+int8_static; operators that only move codes need no conversion at all. Biases become i32 in units of input scale times
+weight scale, with the zero point's share folded in. Operators that cannot be turned (no quantized weight, say) stay f32
+between the conversions, so the graph always means what it meant; results of turned ones differ only by how the
+requantization rounds.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cmf.encodings import Bitpacked, Codebook, Quantized, Sparse
 from cmf.encodings.base import Tree
 from cmf.ir.graph import Affine, Graph, Node, Value
+from cmf.ir.verify import has_i8
 from cmf.passes.fold_constants import dequantize_inputs
 from cmf.passes.rewrite import Array, Rewriter, sort
 
 #: Operators that compute with real numbers between integer inputs and an integer result.
-_REAL = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "GlobalAveragePool", "AveragePool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
-         "Tanh", "HardSigmoid", "HardSwish", "Gelu", "Softmax", "ReduceMean", "ReduceMax"}
+_REAL = {
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Max",
+    "Min",
+    "Concat",
+    "GlobalAveragePool",
+    "AveragePool",
+    "Relu",
+    "Clip",
+    "LeakyRelu",
+    "Sigmoid",
+    "Tanh",
+    "HardSigmoid",
+    "HardSwish",
+    "Gelu",
+    "Softmax",
+    "ReduceMean",
+    "ReduceMax",
+}
 #: Operators that move codes of their first input; MaxPool too, since rounding keeps the order.
 _MOVES = {"Reshape", "Transpose", "Slice", "Gather", "MaxPool", "Expand"}
 _I32 = 2**31
 
 
 def run(graph: Graph) -> int:
-    """Returns the number of nodes that now compute with integers. Needs a channels-last graph with quantized weights."""
+    """Returns the number of nodes that now compute with integers. Needs a channels-last graph."""
     _spread_affines(graph)
     _signed(graph)
     rewriter = Rewriter(graph)
@@ -50,6 +71,7 @@ def run(graph: Graph) -> int:
 
 # ---------------------------------------------------------------- u8 and i8
 
+
 def _spread_affines(graph: Graph) -> None:
     """What moves codes has the affine of what it moves."""
     for forward in (True, False):
@@ -67,7 +89,9 @@ def _spread_affines(graph: Graph) -> None:
 def _signed(graph: Graph) -> None:
     """Turns u8 values into i8 where everything that touches them allows it."""
     interface = {*graph.inputs, *graph.outputs}
-    able = {v.name for v in graph.values.values() if v.dtype == "u8" and v.affine is not None and v.name not in interface}
+    able = {
+        v.name for v in graph.values.values() if v.dtype == "u8" and v.affine is not None and v.name not in interface
+    }
     changed = True
     while changed:
         changed = False
@@ -87,6 +111,7 @@ def _signed(graph: Graph) -> None:
 
 
 # ---------------------------------------------------------------- conversions that move or cancel
+
 
 def _codes(rewriter: Rewriter, name: str) -> Value | None:
     """The i8 value that a DequantizeLinear turned into ``name``."""
@@ -137,7 +162,11 @@ def _raise(rewriter: Rewriter, node: Node) -> bool:
     if mover is None or mover.compute != "f32" or mover.activation is not None or result.dtype != "i8":
         return False
     source = mover.inputs[0]
-    if rewriter.graph.value(source).dtype != "f32" or rewriter.graph.value(source).is_constant or rewriter.only_use(source) is not mover:
+    if (
+        rewriter.graph.value(source).dtype != "f32"
+        or rewriter.graph.value(source).is_constant
+        or rewriter.only_use(source) is not mover
+    ):
         return False
     inner = rewriter.value(f"{source}/codes", "i8", rewriter.graph.value(source).shape)
     inner.affine = result.affine
@@ -171,6 +200,7 @@ def _spell_out(graph: Graph, rewriter: Rewriter, node: Node) -> None:
 
 # ---------------------------------------------------------------- operators
 
+
 def _turn(graph: Graph, rewriter: Rewriter, node: Node) -> bool:
     """Makes one node compute with integers, if all around it is in order."""
     output = node.outputs[0]
@@ -185,8 +215,13 @@ def _turn(graph: Graph, rewriter: Rewriter, node: Node) -> bool:
             return False
     elif node.op in _REAL:
         sources = [_codes(rewriter, name) if name else None for name in node.inputs]
-        constant = [bool(name) and graph.value(name).data is not None and graph.value(name).dtype == "f32" for name in node.inputs]
-        if sources[0] is None or not all(s is not None or c or not n for s, c, n in zip(sources, constant, node.inputs)):
+        constant = [
+            bool(name) and graph.value(name).data is not None and graph.value(name).dtype == "f32"
+            for name in node.inputs
+        ]
+        if sources[0] is None or not all(
+            s is not None or c or not n for s, c, n in zip(sources, constant, node.inputs)
+        ):
             return False
         if node.op == "Concat" and not all(sources):
             return False
@@ -233,16 +268,16 @@ def _turn_product(graph: Graph, rewriter: Rewriter, node: Node, result: Value) -
 
 def weight_codes(tree: Tree) -> tuple[Array, Array] | None:
     """i8 codes [S, O, K] and f32 scales [S * O] of a tree that integer nodes can compute with, else None."""
-    from cmf.reference.weights import has_i8, i8_codes
+    from cmf.reference.weights import i8_codes
 
-    if not isinstance(tree, (Quantized, Codebook, Bitpacked, Sparse)) or not has_i8(tree):
+    if not has_i8(tree):
         return None
     codes, scales = i8_codes(tree)
     return codes, scales.reshape(-1)
 
 
 def _bias(graph: Graph, rewriter: Rewriter, node: Node, unit: Array) -> Array | None:
-    """The bias in units of input scale times weight scale: as stored where it is in these units, else rounded to them."""
+    """The bias in units of input scale times weight scale: as stored if it is in these units, else rounded."""
     name = node.inputs[2] if len(node.inputs) > 2 else ""
     if not name:
         return np.zeros(unit.shape, np.int64)

@@ -16,7 +16,11 @@ def run(graph: Graph) -> int:
         if above is None or wanted is None or above.compute != node.compute:
             continue
         middle, source = graph.value(node.inputs[0]).shape, graph.value(above.inputs[0]).shape
-        if middle is None or source is None or graph.value(node.inputs[0]).affine != graph.value(above.inputs[0]).affine:
+        if (
+            middle is None
+            or source is None
+            or graph.value(node.inputs[0]).affine != graph.value(above.inputs[0]).affine
+        ):
             continue
         target = [int(d) for d in wanted]
         for i, dim in enumerate(target):

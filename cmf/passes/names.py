@@ -1,4 +1,4 @@
-"""Gives every node a name of its own, and forgets shapes of activations that inference could only give made-up symbols."""
+"""Gives every node a name of its own, and forgets shapes of activations with symbols that inference made up."""
 
 from __future__ import annotations
 

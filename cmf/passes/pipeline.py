@@ -29,10 +29,27 @@ from cmf.passes import (
 from cmf.passes.rewrite import drop_unused_values, sort
 
 PASSES: tuple[ModuleType, ...] = (
-    dead_code, fold_constants, static_shapes, remove_identities, merge_transposes,
-    fold_pads, fold_batch_norm, fuse_gelu, fuse_bias,
-    channels_last, quantized_weights, fold_constants, remove_transposes, dead_code, merge_reshapes, remove_identities,
-    fuse_bias, fuse_activations, fold_constants, integers, dead_code,
+    dead_code,
+    fold_constants,
+    static_shapes,
+    remove_identities,
+    merge_transposes,
+    fold_pads,
+    fold_batch_norm,
+    fuse_gelu,
+    fuse_bias,
+    channels_last,
+    quantized_weights,
+    fold_constants,
+    remove_transposes,
+    dead_code,
+    merge_reshapes,
+    remove_identities,
+    fuse_bias,
+    fuse_activations,
+    fold_constants,
+    integers,
+    dead_code,
 )
 
 

@@ -1,7 +1,7 @@
 """Weights that the graph dequantizes become ``Quantized`` trees. Exact: the same integers, scales and zero points.
 
-Understood are DequantizeLinear of a constant, and Cast of 8-bit integers with Sub (of a zero point) and Mul (by a scale) behind it,
-each with Transposes and Reshapes in between.
+Understood are DequantizeLinear of a constant, and Cast of 8-bit integers with Sub (of a zero point) and Mul (by a
+scale) behind it, each with Transposes and Reshapes in between.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cmf.ir.geometry import to_matrix, weight_geometry
 from cmf.ir.graph import Graph, Node, Value
 from cmf.ir.ops import op_of, option
 from cmf.passes.fold_constants import dequantize_inputs
-from cmf.passes.rewrite import Array, Rewriter
+from cmf.passes.rewrite import Array, Rewriter, fixed
 
 _WIDTHS = (1, 2, 3, 4, 5, 6, 8)
 
@@ -130,19 +130,26 @@ def _apply(graph: Graph, node: Node, x: Integers) -> Integers | None:
         perm = option(node, "perm")
         return Integers(x.codes.transpose(perm), _transpose(x.scale, perm), _transpose(x.zero, perm))
     if node.op == "Reshape" and all(p is None or p.size == 1 for p in (x.scale, x.zero)):
-        shape = graph.value(node.outputs[0]).shape
-        if shape is None or any(isinstance(d, str) for d in shape):
+        shape = fixed(graph.value(node.outputs[0]).shape)
+        if shape is None:
             return None
-        return Integers(x.codes.reshape([int(d) for d in shape]), *(None if p is None else p.reshape(()) for p in (x.scale, x.zero)))
+        scale, zero = (None if p is None else p.reshape(()) for p in (x.scale, x.zero))
+        return Integers(x.codes.reshape(shape), scale, zero)
     if other is None or other.dtype != np.float32 or other.ndim > x.codes.ndim:
         return None
     wide = other.reshape((1,) * (x.codes.ndim - other.ndim) + other.shape)
-    if any(d not in (1, c) for d, c in zip(wide.shape, x.codes.shape)):
+    if any(wide.shape[i] not in (1, x.codes.shape[i]) for i in range(wide.ndim)):
         return None
     if node.op == "Mul" and x.scale is None:
         return Integers(x.codes, wide, x.zero)
     whole = bool(np.all(wide == np.rint(wide)) and np.all(np.abs(wide) <= 255))
-    if node.op == "Sub" and x.scale is None and x.zero is None and whole and not graph.value(node.inputs[0]).is_constant:
+    if (
+        node.op == "Sub"
+        and x.scale is None
+        and x.zero is None
+        and whole
+        and not graph.value(node.inputs[0]).is_constant
+    ):
         return Integers(x.codes, None, wide.astype(np.int32))
     return None
 

@@ -1,4 +1,4 @@
-"""Removes nodes that change nothing: Identity, Cast to the same type, Reshape to the same shape, Clip without limits."""
+"""Removes what changes nothing: Identity, Cast to the same type, Reshape to the same shape, Clip without limits."""
 
 from __future__ import annotations
 

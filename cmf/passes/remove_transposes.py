@@ -50,7 +50,12 @@ def _visit(rewriter: Rewriter, node: Node) -> list[Node]:
     if perm == tuple(range(len(perm))) and rewriter.bypass(node, source):
         return []
     for twin in rewriter.uses.get(source, []):
-        if twin is not node and twin.op == "Transpose" and tuple(option(twin, "perm")) == perm and result not in rewriter.graph.outputs:
+        if (
+            twin is not node
+            and twin.op == "Transpose"
+            and tuple(option(twin, "perm")) == perm
+            and result not in rewriter.graph.outputs
+        ):
             rewriter.replace(result, twin.outputs[0])
             rewriter.remove(node)
             return [twin]
@@ -68,6 +73,7 @@ def _visit(rewriter: Rewriter, node: Node) -> list[Node]:
 
 
 # ---------------------------------------------------------------- pushing through one node
+
 
 def _below(rewriter: Rewriter, user: Node, perm: Perm) -> list[Node]:
     """Puts a Transpose behind a node, which from now on works on untransposed values."""
@@ -258,8 +264,15 @@ def _permute_rows(rewriter: Rewriter, user: Node, source: Shape, perm: Perm) -> 
     if not isinstance(tree, Quantized) or tree.group:
         return False
     moved = rewriter.value(weight.name, weight.dtype, weight.shape)
-    moved.tree = Quantized(tree.geometry, np.ascontiguousarray(tree.codes[:, :, order]), tree.scales, tree.bits, tree.zeros,
-                           0, tree.scale_dtype)
+    moved.tree = Quantized(
+        tree.geometry,
+        np.ascontiguousarray(tree.codes[:, :, order]),
+        tree.scales,
+        tree.bits,
+        tree.zeros,
+        0,
+        tree.scale_dtype,
+    )
     rewriter.set_input(reader, 1, moved.name)
     return True
 
@@ -284,5 +297,11 @@ def _as_reshape(rewriter: Rewriter, node: Node) -> None:
 _Push = Callable[[Rewriter, Node, Node, Perm], list[Node]]
 _FAMILIES: dict[str, _Push] = {"unary": _elementwise, "nary": _elementwise, "reduce": _reduce}
 _PUSHES: dict[str, _Push] = {
-    "Concat": _concat, "Softmax": _softmax, "Slice": _slice, "Pad": _pad, "Resize": _resize, "Shape": _shape, "Reshape": _reshape,
+    "Concat": _concat,
+    "Softmax": _softmax,
+    "Slice": _slice,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Shape": _shape,
+    "Reshape": _reshape,
 }

@@ -66,8 +66,16 @@ class Rewriter:
                 self.uses.setdefault(name, []).append(node)
         return node
 
-    def emit(self, op: str, inputs: list[str], options: dict[str, Any] | None = None, *, stem: str, dtype: str = "f32",
-             name: str = "") -> str:
+    def emit(
+        self,
+        op: str,
+        inputs: list[str],
+        options: dict[str, Any] | None = None,
+        *,
+        stem: str,
+        dtype: str = "f32",
+        name: str = "",
+    ) -> str:
         """Adds a node with a new output and returns the output's name."""
         value = self.value(stem, dtype)
         self.add(Node(op, inputs, [value.name], options or {}, name))
@@ -106,7 +114,7 @@ class Rewriter:
                     self.set_input(node, index, new)
 
     def bypass(self, node: Node, source: str) -> bool:
-        """Removes a node whose result equals ``source``; False if both names belong to the interface, so that it must stay."""
+        """Removes a node whose result equals ``source``; False if it must stay, both names being the interface's."""
         graph, output = self.graph, node.outputs[0]
         if output not in graph.outputs:
             self.replace(output, source)
@@ -162,7 +170,7 @@ def drop_unused_values(graph: Graph) -> None:
 
 
 def by_channel(data: Array, rank: int, axis: int, channels: int) -> Array | None:
-    """A constant that is broadcast against a value of ``rank`` dimensions as one f32 number a channel, None if it is not.
+    """A constant that is broadcast against ``rank`` dimensions as one f32 number a channel, None if it is not.
 
     Returns a vector of ``channels``, all the same where the constant is a single number.
     """

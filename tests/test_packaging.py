@@ -25,7 +25,7 @@ def test_public_names_are_these_and_no_others() -> None:
 
 
 def test_functions_stay_functions_after_their_modules_are_imported() -> None:
-    code = ("import cmf.cli.main, cmf.saving, cmf.recipe, cmf.model, cmf\n"
+    code = ("import cmf.cli.main, cmf.saving, cmf.recipe, cmf.model, cmf.compression, cmf\n"
             "assert callable(cmf.compress) and callable(cmf.save) and callable(cmf.load)")
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import Case
+from small_files import Case
 
 import cmf
 from cmf.errors import CmfError, FormatError, ShapeError

@@ -57,7 +57,8 @@ def check_decode(parts: oracle.Parts, decoded: np.ndarray) -> None:
     if expected.dtype == np.float32:
         assert np.array_equal(decoded.view(np.uint32), expected.view(np.uint32))
     else:
-        np.testing.assert_allclose(decoded, expected, rtol=0, atol=PRODUCT_TOLERANCE * max(np.abs(expected).max(), 1e-6))
+        scale = max(np.abs(expected).max(), 1e-6)
+        np.testing.assert_allclose(decoded, expected, rtol=0, atol=PRODUCT_TOLERANCE * scale)
 
 
 def check_file(tree: Tree) -> None:

@@ -30,7 +30,8 @@ def small_graph() -> Graph:
     table = rng.standard_normal((1, 16)).astype(np.float32)
     weight("conv", Sparse(geometry, rng.random(geometry.shape) < 0.5, Codebook(geometry, codes, table)), (8, 3, 3, 3))
     g.constant("bias", rng.standard_normal(8).astype(np.float32))
-    g.nodes.append(Node("Conv", ["image", "conv", "bias"], ["hidden"], {"strides": (1, 1), "pads": (1, 1, 1, 1)}, "first",
+    options = {"strides": (1, 1), "pads": (1, 1, 1, 1)}
+    g.nodes.append(Node("Conv", ["image", "conv", "bias"], ["hidden"], options, "first",
                         activation=Activation("clip", 0.0, 6.0)))
     value("wide")
     g.constant("depthwise", rng.standard_normal((8, 3, 3, 1)).astype(np.float32))

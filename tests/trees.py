@@ -1,9 +1,11 @@
-"""Trees to test with: every encoding on odd shapes, from a fixed seed."""
+"""Trees to test with: every encoding on odd shapes, always the same. ``tools/make_golden.py`` takes from here."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -24,9 +26,36 @@ from cmf.encodings import (
     winograd_geometry,
 )
 
-Rng = np.random.Generator
 
-#: one, ten and seventeen outputs; 1, 27 and 33 inputs; stacks; runs that do not fill a word; groups that do not fill a run
+class Rng:
+    """Numbers that do not change with numpy's version: splitmix64 (Steele et al., OOPSLA 2014)."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def _bits(self, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        with np.errstate(over="ignore"):
+            z = np.uint64(self._state) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            self._state = int(z[-1]) if count else self._state
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+    def random(self, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """In [0, 1)."""
+        return (self._bits(math.prod(shape)) >> np.uint64(11)).reshape(shape) * 2.0**-53
+
+    def integers(self, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """In [low, high)."""
+        return low + (self._bits(math.prod(shape)) % np.uint64(high - low)).astype(np.int64).reshape(shape)
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Near a standard normal distribution, made with exact operations only."""
+        return self.random((12, *shape)).sum(axis=0) - 6
+
+
+#: one, ten and seventeen outputs; 1, 27 and 33 inputs; stacks; runs that do not fill a word; groups that do not fill
+#: a run
 LINES = (
     Geometry(1, 1, 1, 1),
     Geometry(1, 10, 27, 27),
@@ -48,7 +77,7 @@ def name_of(g: Geometry) -> str:
     return f"{g.stack}x{g.outputs}x{g.inputs}r{g.run}{'-rows' if g.layout == 'rows' else ''}"
 
 
-def scales(rng: Rng, g: Geometry, granularity: str, group: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def scales(rng: Rng, g: Geometry, granularity: str, group: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
     return (rng.random(scale_shape(g, granularity, group)) + 0.25).astype(np.float32)
 
 
@@ -58,10 +87,12 @@ Maker = Callable[[Rng, Geometry], Leaf]
 
 
 def _dense(dtype: type) -> Maker:
-    return lambda rng, g: Dense(g, rng.standard_normal(g.shape).astype(dtype))
+    return lambda rng, g: Dense(g, rng.normal(g.shape).astype(dtype))
 
 
-def _quantized(bits: int, granularity: str = "channel", group: int = 0, zeros: bool = False, scale: str = "f32") -> Maker:
+def _quantized(
+    bits: int, granularity: str = "channel", group: int = 0, zeros: bool = False, scale: str = "f32"
+) -> Maker:
     def make(rng: Rng, g: Geometry) -> Leaf:
         codes = rng.integers(-(1 << bits - 1), 1 << bits - 1, g.shape).astype(np.int16 if bits == 16 else np.int8)
         points = rng.integers(-128, 128, scale_shape(g, granularity, group)).astype(np.int8) if zeros else None
@@ -72,15 +103,15 @@ def _quantized(bits: int, granularity: str = "channel", group: int = 0, zeros: b
 def _codebook(bits: int, dtype: type = np.float32, per_panel: bool = False, granularity: str = "") -> Maker:
     def make(rng: Rng, g: Geometry) -> Leaf:
         codes = rng.integers(0, 1 << bits, g.shape).astype(np.uint8)
-        table = (50 * rng.standard_normal((g.stack * g.panels if per_panel else 1, 1 << bits))).astype(dtype)
+        table = (50 * rng.normal((g.stack * g.panels if per_panel else 1, 1 << bits))).astype(dtype)
         return Codebook(g, codes, table, bits, scales(rng, g, granularity) if granularity else None, "f32", granularity)
     return make
 
 
 def _bitpacked(levels: str, granularity: str = "channel", scale: str = "f32") -> Maker:
     def make(rng: Rng, g: Geometry) -> Leaf:
-        codes = rng.choice(np.array([-1, 1] if levels == "binary" else [-1, 0, 1], np.int8), g.shape)
-        return Bitpacked(g, codes, scales(rng, g, granularity), levels, scale, granularity)
+        codes = rng.integers(-1, 2, g.shape) if levels == "ternary" else 2 * rng.integers(0, 2, g.shape) - 1
+        return Bitpacked(g, codes.astype(np.int8), scales(rng, g, granularity), levels, scale, granularity)
     return make
 
 
@@ -198,5 +229,5 @@ _MAKERS: dict[str, Callable[[], Iterator[tuple[str, Callable[[Rng], Tree]]]]] = 
 def cases(encoding: str) -> dict[str, Callable[[], Tree]]:
     """Trees with this encoding at the root, by name; each is made afresh, always the same."""
     def seeded(name: str, make: Callable[[Rng], Tree]) -> Callable[[], Tree]:
-        return lambda: make(np.random.default_rng(zlib.crc32(f"{encoding}/{name}".encode())))
+        return lambda: make(Rng(zlib.crc32(f"{encoding}/{name}".encode())))
     return {name: seeded(name, make) for name, make in _MAKERS[encoding]()}

@@ -50,8 +50,8 @@ def test_a_file_gives_the_graph_back(make, options):
 
 
 def test_the_same_bytes_every_time():
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import files, hashlib; from cmf.container import to_bytes; " \
-              "print(hashlib.sha256(to_bytes(files.small_graph(), codec='zstd')).hexdigest())"
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); import files, hashlib; "
+               "from cmf.container import to_bytes; print(hashlib.sha256(to_bytes(files.small_graph(), codec='zstd')).hexdigest())")
     folder = os.path.dirname(os.path.dirname(__file__))
     digests = {subprocess.run([sys.executable, "-c", program, folder], check=True, capture_output=True, text=True,
                               env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
@@ -117,8 +117,8 @@ def test_zstd_is_kept_only_where_it_pays():
     one, two = Container(to_bytes(graph, codec="zstd")).buffers
     assert (one.codec, one.size, two.codec) == ("zstd", 4 * 64 * 64, "zstd") and one.stored_size < 100
     noise = large_graph()
-    noise.values["weight"].data = np.frombuffer(np.random.default_rng(0).bytes(4 * 64 * 64), np.uint32).reshape(64, 64) \
-        .astype(np.float32)
+    words = np.frombuffer(np.random.default_rng(0).bytes(4 * 64 * 64), np.uint32)
+    noise.values["weight"].data = words.reshape(64, 64).astype(np.float32)
     assert Container(to_bytes(noise, codec="auto")).buffers[0].codec == "raw"
 
 
@@ -155,7 +155,8 @@ def test_an_embedding_is_a_weight_and_a_shared_constant_is_both():
     assert np.array_equal(alone.values["table"].tree.decode()[0], table)
     graph.values["turned"] = Value("turned", "f32", (3, 4))
     graph.values["sum"] = Value("sum", "f32", (2, 4))
-    graph.nodes += [Node("Transpose", ["table"], ["turned"], {"perm": (1, 0)}), Node("MatMul", ["rows", "turned"], ["sum"])]
+    graph.nodes.append(Node("Transpose", ["table"], ["turned"], {"perm": (1, 0)}))
+    graph.nodes.append(Node("MatMul", ["rows", "turned"], ["sum"]))
     both = read(to_bytes(graph))
     assert both.values["table"].data is not None
     assert both.nodes[0].inputs == ["table_weight", "ids"]
@@ -177,7 +178,8 @@ def test_write_makes_the_file(tmp_path):
     assert os.listdir(tmp_path) == ["small.cmf"]
 
 
-@pytest.mark.parametrize("stage", ["cmf.container.writer._place", "cmf.container.writer._metadata", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("stage", ["cmf.container.writer._place", "cmf.container.writer._metadata", "os.fsync",
+                                   "os.replace"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch, stage, error):
     path = tmp_path / "model.cmf"
@@ -234,10 +236,11 @@ def test_constants_of_every_type_and_rank(dtype, shape, seed):
     graph.values["x"] = Value("x", dtype, tuple(shape))
     graph.constant("c", data, dtype)
     graph.values["y"] = Value("y", dtype, tuple(shape))
-    graph.nodes.append(Node("Concat", ["x", "c"], ["y"], {"axis": 0}) if shape else Node("Where", ["b", "x", "c"], ["y"]))
     if shape:
         graph.values["y"].shape = (2 * shape[0], *shape[1:])
+        graph.nodes.append(Node("Concat", ["x", "c"], ["y"], {"axis": 0}))
     else:
+        graph.nodes.append(Node("Where", ["b", "x", "c"], ["y"]))
         graph.values["b"] = Value("b", "boolean", ())
         graph.inputs.insert(0, "b")
     assert_same_graph(read(to_bytes(graph)), graph)

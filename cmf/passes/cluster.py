@@ -82,7 +82,8 @@ class Atoms:
         index = np.minimum(((self.values - low) * (bins / (high - low))).astype(np.int64), bins - 1)
         starts = np.flatnonzero(np.concatenate([[True], index[1:] != index[:-1]]))
         w, wx, wxx = (np.add.reduceat(np.diff(s), starts) for s in (self.w, self.wx, self.wxx))
-        return Atoms(wx / w, w, wx, wxx)
+        heavy = w > 0
+        return Atoms(wx[heavy] / w[heavy], w[heavy], wx[heavy], wxx[heavy])
 
     def cost(self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> F64:
         """Squared error of atoms start .. stop-1 around their mean."""
@@ -171,7 +172,8 @@ def _shared_shape(
     scales = np.where(scales > 0, scales, 1).astype(np.float32)
     table = np.zeros(1, np.float32)
     for _ in range(3):
-        importance = np.broadcast_to(scales.astype(np.float64) ** 2, weight.shape)[mask]
+        square = scales.astype(np.float64) ** 2
+        importance = np.broadcast_to(np.maximum(square, 1e-12 * square.max()), weight.shape)[mask]
         table = _table((weight / scales)[mask], importance, entries)
         chosen = np.where(mask, table[nearest(table, weight / scales)], 0).astype(np.float64)
         square = (chosen**2).sum(axis=2, keepdims=True)

@@ -39,10 +39,8 @@ def quantize(
         scales = np.where(np.abs(scales) < least.reshape(-1), least.reshape(-1), scales).astype(np.float32)
         error = squared_error(rows, scales, bits)
     if scale_dtype != "f32":
-        with np.errstate(over="ignore"):
-            half = scales.astype(np.float16).astype(np.float32)
-        usable = bool(np.isfinite(half).all() and ((half != 0) | (scales == 0)).all())
-        if scale_dtype == "f16" or (usable and squared_error(rows, half, bits).sum() <= HALF_LOSS * error.sum()):
+        half, half_error = _half_scales(rows, scales, bits)
+        if scale_dtype == "f16" or half_error.sum() <= HALF_LOSS * error.sum():
             scales, scale_dtype = half, "f16"
     codes = _codes(rows, scales, bits).astype(np.int16 if bits == 16 else np.int8)
     shape = (1, 1, 1) if granularity == "tensor" else (geometry.stack, geometry.outputs, -1)
@@ -66,6 +64,21 @@ def best_scales(rows: F32, bits: int) -> tuple[F32, F64]:
     for _ in range(2 if bits < 16 else 0):
         _keep(_least_squares(rows, best, bits), rows, bits, best, error)
     return best, error
+
+
+def _half_scales(rows: F32, scales: F32, bits: int) -> tuple[F32, F64]:
+    """Scales that are f16 numbers, and their errors: the nearest one or the next larger one, which clips less.
+
+    Rows too small for f16 get its least number; what they lose counts in the error as what it is.
+    """
+    sign = np.where(scales < 0, np.float32(-1), np.float32(1))
+    magnitude = np.minimum(np.abs(scales), np.float32(np.finfo(np.float16).max)).astype(np.float16)
+    least = np.float16(np.finfo(np.float16).smallest_subnormal)
+    half = sign * np.maximum(magnitude, least).astype(np.float32)
+    error = squared_error(rows, half, bits)
+    larger = np.minimum(np.nextafter(magnitude, np.float16(np.inf)), np.finfo(np.float16).max)
+    _keep(sign * larger.astype(np.float32), rows, bits, half, error)
+    return half, error
 
 
 def squared_error(rows: F32, scales: F32, bits: int) -> F64:

@@ -1,0 +1,206 @@
+"""``cmf.compress``: a network and a recipe in, a smaller network and a report out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cmf.calibration import calibration_inputs
+from cmf.container.weights import encode_constants
+from cmf.encodings import Tree, Winograd, winograd_filters
+from cmf.encodings.base import F32
+from cmf.errors import RecipeError
+from cmf.ir.graph import Graph, Node
+from cmf.model import Model
+from cmf.passes.activations import Outcome, make_dynamic, make_static, observe
+from cmf.passes.choose import choose
+from cmf.passes.layers import Layer, find_layers
+from cmf.passes.steps import Activations, Step
+from cmf.recipe import Recipe, RecipeLike
+from cmf.reference import Evaluator, evaluate_node
+from cmf.reference.integers import dequantize, quantize
+from cmf.report import LayerReport, Report, sqnr
+
+Array = npt.NDArray[Any]
+
+#: ``progress(what, done, total)``: called before the first unit of a stage and after each
+Progress = Callable[[str, int, int], None]
+
+#: calibration inputs that output errors are measured on
+MEASURED = 8
+
+
+def compress(
+    model: Any, recipe: RecipeLike, calibration: Any = None, *, progress: Progress | None = None
+) -> tuple[Model, Report]:
+    """Compresses a network.
+
+    model: whatever :func:`cmf.save` takes. recipe: text such as ``"prune(0.8) + codebook(16)"`` or a
+    :class:`cmf.Recipe`. calibration: example inputs (see :func:`cmf.calibration.calibration_inputs`); needed by ``a8``,
+    and used to measure the error of outputs. progress: called as ``progress(what, done, total)``. The model given is
+    not changed. Steps that are not possible for a layer are left out there, and the report says so. Raises CmfError.
+    """
+    start = time.perf_counter()
+    tell: Progress = progress or (lambda what, done, total: None)
+    recipe = Recipe.of(recipe)
+    source = Model.of(model)
+    before = encode_constants(source.graph)
+    inputs = None if calibration is None else calibration_inputs(calibration, before)
+    layers = find_layers(before)
+    plans = {layer.name: recipe.steps_for(layer.names, layer.kinds) for layer in layers}
+    if inputs is None and any(_mode(steps) == "static" for steps in plans.values()):
+        raise RecipeError("a8 needs calibration inputs, to find the ranges of activations; or use a8(dynamic)")
+    graph = replace(before, values=dict(before.values), nodes=[replace(node) for node in before.nodes])
+    notes = _encode(graph, layers, plans, tell)
+    codes = _activations(graph, before, recipe, plans, inputs, notes, tell)
+    compressed = Model(graph, codec=recipe.codec)
+    errors, outputs = _measure(before, graph, layers, codes, (inputs or [])[:MEASURED], tell)
+    report = _report(source.name, recipe, before, graph, layers, notes, errors, outputs)
+    return compressed, replace(report, seconds=time.perf_counter() - start)
+
+
+def _mode(steps: tuple[Step, ...]) -> str | None:
+    return next((step.mode for step in steps if isinstance(step, Activations)), None)
+
+
+# ---------------------------------------------------------------- weights
+
+
+def _encode(
+    graph: Graph, layers: list[Layer], plans: dict[str, tuple[Step, ...]], tell: Progress
+) -> dict[str, list[str]]:
+    """Puts the chosen trees into the graph; returns notes by layer."""
+    notes: dict[str, list[str]] = {}
+    tell("weights", 0, len(layers))
+    for done, layer in enumerate(layers, 1):
+        value, steps = graph.value(layer.name), plans[layer.name]
+        assert value.tree is not None
+        notes[layer.name] = []
+        if any(step.role not in ("activations", "file") for step in steps) or _mode(steps):
+            why = _kept(layer, value.tree)
+            if why:
+                notes[layer.name].append(why)
+            else:
+                chosen = choose(value.tree.decode(), layer, steps)
+                graph.values[layer.name] = replace(value, tree=chosen.tree)
+                notes[layer.name] += chosen.notes
+        tell("weights", done, len(layers))
+    return notes
+
+
+def _kept(layer: Layer, tree: Tree) -> str:
+    """Why a weight stays as it came; empty if it may change."""
+    if any(node.compute != "f32" for node in layer.nodes):
+        return "kept as it is: the network computes with its integers"
+    if isinstance(tree, Winograd):
+        return "kept as it is: Winograd filters have no exact form in pixels"
+    return ""
+
+
+# ---------------------------------------------------------------- activations
+
+
+def _activations(
+    graph: Graph, before: Graph, recipe: Recipe, plans: dict[str, tuple[Step, ...]],
+    inputs: list[dict[str, Array]] | None, notes: dict[str, list[str]], tell: Progress,
+) -> dict[str, str]:
+    """Makes nodes compute on integers where the recipe says so; returns the i8 value of each activation."""
+    wanted = {mode: {name for name, steps in plans.items() if _mode(steps) == mode} for mode in ("static", "dynamic")}
+    outcomes: list[Outcome] = []
+    if wanted["dynamic"]:
+        outcomes.append(make_dynamic(graph, wanted["dynamic"]))
+    if wanted["static"] and inputs:
+        percentile = min(step.percentile for steps in plans.values() for step in steps if isinstance(step, Activations))
+        tell("activation ranges", 0, len(inputs))
+        ranges = observe(before, inputs, percentile, lambda done: tell("activation ranges", done, len(inputs)))
+        outcomes.append(make_static(graph, wanted["static"], ranges, others=_mode(recipe.steps) == "static"))
+    for outcome in outcomes:
+        for name, note in outcome.notes.items():
+            notes[name].append(note)
+    return {name: code for outcome in outcomes for name, code in outcome.codes.items()}
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _measure(
+    before: Graph, after: Graph, layers: list[Layer], codes: dict[str, str], inputs: list[dict[str, Array]],
+    tell: Progress,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """SQNR of each layer's output given its original inputs, and of the network's outputs."""
+    if not inputs:
+        return {}, {}
+    originals, now = Evaluator(before), Evaluator(after)
+    nodes = {node.outputs[0]: node for node in after.nodes}
+    pairs: dict[str, list[tuple[Array, Array]]] = {}
+    decoded: dict[str, Array] = {}
+    tell("errors", 0, len(inputs))
+    for done, given in enumerate(inputs, 1):
+        values = originals.run(given, keep=True)
+        for name, array in now.run(given).items():
+            pairs.setdefault(f"output {name}", []).append((values[name], array))
+        for layer in layers:
+            for node in layer.nodes:
+                output = node.outputs[0]
+                twin = nodes[codes.get(output, output) if codes.get(output) in nodes else output]
+                result = _alone(twin, node, values, after, decoded)
+                pairs.setdefault(f"layer {layer.name}", []).append((values[output], result))
+        tell("errors", done, len(inputs))
+    found = {key: _joint_sqnr(parts) for key, parts in pairs.items()}
+    return ({layer.name: found[f"layer {layer.name}"] for layer in layers},
+            {name: found[f"output {name}"] for name in before.outputs})
+
+
+def _alone(node: Node, original: Node, values: dict[str, Array], graph: Graph, decoded: dict[str, Array]) -> Array:
+    """The result of a compressed node on the inputs that the original node had, as floats."""
+    given: dict[str, Array] = {}
+    for name, old in zip(node.inputs, original.inputs, strict=False):
+        value = graph.values.get(name)
+        if value is not None and not value.is_constant:
+            integers = value.affine is not None and values[old].dtype.kind == "f"
+            given[name] = quantize(values[old], value.affine) if integers and value.affine else values[old]
+    result = evaluate_node(node, given, graph, decoded)[node.outputs[0]]
+    affine = graph.value(node.outputs[0]).affine
+    return result if affine is None else dequantize(result, affine)
+
+
+def _joint_sqnr(parts: list[tuple[Array, Array]]) -> float:
+    return sqnr(np.concatenate([a.reshape(-1) for a, _ in parts]), np.concatenate([b.reshape(-1) for _, b in parts]))
+
+
+# ---------------------------------------------------------------- report
+
+
+def _report(
+    name: str, recipe: Recipe, before: Graph, after: Graph, layers: list[Layer], notes: dict[str, list[str]],
+    errors: dict[str, float], outputs: dict[str, float],
+) -> Report:
+    nodes = {node.outputs[0].removesuffix("_i8"): node for node in after.nodes}
+    lines = []
+    for layer in layers:
+        node = layer.nodes[0]
+        twin = nodes.get(node.outputs[0], node)
+        value, old = after.value(layer.name), before.value(layer.name).tree
+        assert value.tree is not None and value.shape is not None and old is not None
+        lines.append(LayerReport(
+            layer.name, node.name, layer.op, tuple(sorted(layer.kinds)), value.tree.describe(), twin.compute,
+            tuple(int(d) for d in value.shape), value.tree.geometry.elements, value.tree.stored_bytes,
+            _weight_sqnr(old, value.tree), errors.get(layer.name), tuple(notes[layer.name])))
+    used = {i for node in after.nodes for i in node.inputs}
+    other = sum(v.data.nbytes for v in after.values.values() if v.data is not None and v.name in used)
+    return Report(name, str(recipe), tuple(lines), other, outputs)
+
+
+def _weight_sqnr(old: Tree, new: Tree) -> float:
+    """Of the weight; for Winograd filters in their own basis, since they have no exact form in pixels."""
+    if isinstance(new, Winograd) and not isinstance(old, Winograd):
+        spatial: F32 = old.decode().reshape(new.geometry.outputs, 3, 3, new.geometry.run)
+        return sqnr(winograd_filters(spatial, new.tile).astype(np.float32), new.decode())
+    return sqnr(old.decode(), new.decode())
+
+

@@ -12,7 +12,7 @@ from cmf.errors import UnsupportedError
 
 def module_name(op: str) -> str:
     """``GatherND`` -> ``gather_nd``; Python's keywords get an underscore."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", op).lower()
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", op.replace("NaN", "Nan")).lower()
     return snake + "_" if keyword.iskeyword(snake) else snake
 
 

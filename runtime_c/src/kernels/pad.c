@@ -18,6 +18,7 @@ static cmf_status pad_plan_of(const cmf_op_call *call, pad_plan *plan) {
         CMF_TRY(cmf_check_known(call, 3, "axes"));
         axes = call->inputs[3];
         n = cmf_array_count(axes);
+        CMF_REQUIRE(n <= data->rank, CMF_E_SHAPE, "%zu axes of a tensor of rank %u", n, data->rank);
     }
     CMF_REQUIRE(cmf_array_count(pads) == 2u * n, CMF_E_SHAPE, "%zu pads for %zu dimensions", cmf_array_count(pads), n);
     memset(plan, 0, sizeof *plan);

@@ -58,4 +58,5 @@ def test_decode(encoding: str, decode_file: Path, tmp_path: Path) -> None:
         if exact:
             assert np.array_equal(got.view(np.uint32), want.view(np.uint32)), name
         else:
-            np.testing.assert_allclose(got, want, rtol=0, atol=PRODUCT_TOLERANCE * float(np.abs(want).max()), err_msg=name)
+            most = float(np.abs(want).max())
+            np.testing.assert_allclose(got, want, rtol=0, atol=PRODUCT_TOLERANCE * most, err_msg=name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cmf.errors import CmfError
 
 if TYPE_CHECKING:
-    from cmf.compress import compress
+    from cmf.compression import compress
     from cmf.model import Model
     from cmf.recipe import Recipe
     from cmf.runtime.api import load
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CmfError", "Model", "Recipe", "__version__", "compress", "load", "save"]
 
-_HOMES = {"Model": "cmf.model", "Recipe": "cmf.recipe", "compress": "cmf.compress", "load": "cmf.runtime.api",
+_HOMES = {"Model": "cmf.model", "Recipe": "cmf.recipe", "compress": "cmf.compression", "load": "cmf.runtime.api",
           "save": "cmf.saving"}
 
 

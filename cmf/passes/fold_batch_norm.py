@@ -8,14 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from cmf.ir.graph import Graph, Node
+from cmf.passes.fold_constants import dequantized_weights
 from cmf.passes.rewrite import Array, Rewriter, by_channel, fixed
 
 
 def run(graph: Graph) -> int:
     """Returns the number of nodes folded."""
     rewriter, count = Rewriter(graph), 0
+    integers = dequantized_weights(graph)
     for node in list(graph.nodes):
-        if node.op in ("Conv", "MatMul") and node.compute == "f32":
+        # a product of two activations is not a layer
+        layer = node.op in ("Conv", "MatMul") and (graph.value(node.inputs[1]).is_constant or node.inputs[1] in integers)
+        if layer and node.compute == "f32":
             while _fold_next(graph, rewriter, node):
                 count += 1
     return count

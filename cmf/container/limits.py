@@ -24,5 +24,8 @@ MAX_ELEMENTS = 1 << 40
 MAX_COUNT = 1 << 20
 MAX_NODE_EDGES = 1024
 MAX_STRING = 65535
+#: spans of all values together: at most this often the decoded bytes of all buffers, and so much more
+MAX_SHARING = 16
+SHARING_SLACK = 1 << 24
 #: decoded bytes of all zstd buffers, where the caller states nothing else
 MAX_RESIDENT = 1 << 30

@@ -1,7 +1,7 @@
 """File -> graph, independent of the C library (FORMAT.md section 1).
 
-For tools, tests and passes: trees come back in logical form. Every refusal is a FormatError whose ``code`` is the C
-status that says the same.
+For tools, tests and passes: trees come back in logical form. Every refusal is a CmfError, nearly always a FormatError
+whose ``code`` is the C status that says the same.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from cmf.container._generated import enums, fb
 from cmf.container.codec import decompress_zstd
 from cmf.container.crc32c import crc32c
 from cmf.container.preamble import Preamble, align
-from cmf.container.tables import ENCODING_TABLES, OPTION_TABLES, VECTORS, camel, from_wire
+from cmf.container.tables import ENCODING_TABLES, OPTION_TABLES, OPTIONS_OF, VECTORS, camel, enum_name, from_wire
 from cmf.encodings import EncodingError, Geometry, check_tree
-from cmf.encodings.tree import MAX_DEPTH, Parts, put_together
+from cmf.encodings.tree import MAX_DEPTH, Parts, put_together, take_apart
 from cmf.errors import FormatError
 from cmf.ir.graph import NUMPY_DTYPES, Activation, Affine, Graph, Node, Value
+from cmf.ir.verify import verify as verify_graph
 
 Source = str | os.PathLike[str] | bytes
 
@@ -56,7 +57,11 @@ class Container:
     """A file taken apart: preamble, buffers and the metadata's root table."""
 
     def __init__(self, source: Source, *, verify: bool = True, max_resident: int = limits.MAX_RESIDENT) -> None:
-        """``verify``: check every checksum and the digest too, not only the structure. Raises FormatError."""
+        """``verify``: check everything - checksums, padding, the rules of the graph - not only what reading takes.
+
+        Raises FormatError.
+        """
+        self.verify = verify
         self.data = memoryview(source if isinstance(source, bytes) else Path(source).read_bytes())
         self.preamble = Preamble.unpack(self.data[: limits.PREAMBLE_SIZE], len(self.data))
         end = limits.PREAMBLE_SIZE + self.preamble.metadata_size
@@ -74,6 +79,7 @@ class Container:
             self.buffers = tuple(_buffers(self.root))
         self._check_buffers(verify, max_resident)
         self._decoded: dict[int, memoryview] = {}
+        self._spanned = 0
 
     def _check_zero(self, start: int, stop: int, where: str) -> None:
         if any(self.data[start:stop]):
@@ -119,23 +125,33 @@ class Container:
                 decompress_zstd(stored, buffer.size, f"buffer {index}"))
         return self._decoded[index]
 
-    def span(self, span: Any) -> memoryview:
-        """The bytes of a span."""
+    def span(self, span: Any, alignment: int = 1) -> memoryview:
+        """The bytes of a span that must begin at a multiple of ``alignment``."""
         data = self.decoded(span.Buffer())
+        if span.Offset() % alignment:
+            raise FormatError(f"a span begins at byte {span.Offset()} of buffer {span.Buffer()}, not at a multiple of "
+                              f"{alignment}", "E_BUFFER")
         if span.Offset() + span.Size() > len(data):
             raise FormatError(f"a span of {span.Size()} bytes at {span.Offset()} lies outside buffer {span.Buffer()}",
                               "E_BUFFER")
+        self._spanned += span.Size()
+        if self._spanned > limits.MAX_SHARING * sum(buffer.size for buffer in self.buffers) + limits.SHARING_SLACK:
+            raise FormatError("the spans of all values name the same bytes too often", "E_LIMIT")
         return data[span.Offset() : span.Offset() + span.Size()]
 
     # ------------------------------------------------------------ the graph
 
     def graph(self) -> Graph:
-        """The whole graph; trees are put together from their bytes."""
+        """The whole graph; trees are put together from their bytes. Raises CmfError."""
         with _metadata_errors():
-            return self._graph()
+            graph = self._graph()
+        if self.verify:
+            verify_graph(graph)
+        return graph
 
     def _graph(self) -> Graph:
         root = self.root
+        self._spanned = 0
         symbols = [_text(root.Symbols(i)) for i in range(_count(root.SymbolsLength(), "symbols"))]
         graph = Graph(name=_text(root.Name()))
         names = []
@@ -165,6 +181,12 @@ class Container:
                     raise FormatError(f"node {index} ({node.op}) writes {made!r}, which is written already", "E_GRAPH")
                 written.add(made)
             graph.nodes.append(node)
+        for unwritten in names:
+            if unwritten not in written and not graph.values[unwritten].is_constant:
+                raise FormatError(f"value {unwritten!r} is never written", "E_GRAPH")
+        for output in graph.outputs:
+            if graph.values[output].tree is not None:
+                raise FormatError(f"model output {output!r} is an encoded weight", "E_GRAPH")
         for index in range(_count(root.MetadataLength(), "metadata entries")):
             entry = root.Metadata(index)
             graph.metadata[_text(entry.Key())] = _text(entry.Value())
@@ -172,7 +194,7 @@ class Container:
 
     def _value(self, table: Any, index: int, symbols: list[str]) -> Value:
         name = _text(table.Name()) or f"value_{index}"
-        dtype = enums.DType(table.Dtype()).name
+        dtype = enum_name(enums.DType, table.Dtype(), f"the dtype of value {name!r}")
         value = Value(name, dtype)
         if not table.ShapeIsNone():
             if table.ShapeLength() > limits.MAX_RANK:
@@ -184,21 +206,24 @@ class Container:
         if (affine := table.Affine()) is not None:
             value.affine = Affine(affine.Scale(), affine.ZeroPoint())
         if (span := table.Data()) is not None:
-            value.data = self._constant(self.span(span), value)
+            value.data = self._constant(self.span(span, min(_item_size(dtype), 8)), value)
         if (tree := table.Tree()) is not None:
             if value.data is not None:
                 raise FormatError(f"value {name!r} is both a constant and a weight", "E_METADATA")
             try:
-                value.tree = put_together(self._parts(tree, name, 1))
+                parts = self._parts(tree, name, 1)
+                value.tree = put_together(parts)
                 check_tree(value.tree)
             except EncodingError as error:
                 raise FormatError(f"weight {name!r}: {error}", error.code) from error
+            if self.verify:
+                _check_padding(parts, take_apart(value.tree), name)
         return value
 
     def _constant(self, data: memoryview, value: Value) -> Any:
-        dtype = np.dtype(NUMPY_DTYPES.get(value.dtype, "V0"))
+        dtype = np.dtype(NUMPY_DTYPES.get(value.dtype, "V1"))
         shape = [dim for dim in value.shape or () if isinstance(dim, int)]
-        if value.shape is None or len(shape) != len(value.shape) or not dtype.itemsize:
+        if value.shape is None or len(shape) != len(value.shape) or value.dtype == "none":
             raise FormatError(f"constant {value.name!r} must have a type and a shape of numbers", "E_METADATA")
         array = np.frombuffer(data, dtype)
         if array.size != int(np.prod(shape, dtype=object)):
@@ -209,17 +234,15 @@ class Container:
     def _parts(self, tree: Any, owner: str, depth: int) -> Parts:
         if depth > MAX_DEPTH:
             raise FormatError(f"weight {owner!r}: more than {MAX_DEPTH} encodings deep", "E_ENCODING")
-        encoding = enums.Encoding(tree.EncodingType()).name.lower()
-        if encoding not in ENCODING_TABLES:
-            raise FormatError(f"weight {owner!r} has no encoding", "E_ENCODING")
-        layout = enums.Layout(tree.Layout()).name
+        encoding = _encoding(tree, owner)
+        layout = enum_name(enums.Layout, tree.Layout(), f"the layout of weight {owner!r}")
         geometry = Geometry(tree.Stack(), tree.Outputs(), tree.Inputs(), tree.Run(),
                             "rows" if layout == "rows" else "lines")
         table = ENCODING_TABLES[encoding]
         body = getattr(fb, table.name)()
         body.Init(tree.Encoding().Bytes, tree.Encoding().Pos)
         fields = {name: from_wire(table.name, name, getattr(body, camel(name))()) for name in table.fields}
-        spans = {name: bytes(self.span(span)) for name, span in _spans(body, encoding, owner)}
+        spans = {name: bytes(self.span(span, _alignment(name, fields))) for name, span in _spans(body, encoding, owner)}
         children = {name: self._parts(child, owner, depth + 1) for name, child in _children(body, encoding, owner)}
         parts = Parts(encoding, geometry, fields, spans, children)
         if layout != parts.layout:
@@ -259,7 +282,10 @@ class Container:
 
 
 def read(source: Source, *, verify: bool = True, max_resident: int = limits.MAX_RESIDENT) -> Graph:
-    """The graph of a file (a path, or its bytes). ``verify``: also all checksums. Raises FormatError."""
+    """The graph of a file (a path, or its bytes). ``verify``: check everything, not only what reading takes.
+
+    ``max_resident``: most bytes that compressed buffers may take. Raises CmfError.
+    """
     return Container(source, verify=verify, max_resident=max_resident).graph()
 
 
@@ -287,7 +313,38 @@ def _count(count: int, what: str) -> int:
 
 
 def _text(data: bytes | None) -> str:
+    if data and len(data) > limits.MAX_STRING:
+        raise FormatError(f"a string of {len(data)} bytes; the limit is 65535", "E_LIMIT")
     return (data or b"").decode("utf-8", "replace")
+
+
+def _encoding(tree: Any, owner: str) -> str:
+    encoding = enum_name(enums.Encoding, tree.EncodingType(), f"the encoding of weight {owner!r}").lower()
+    if encoding not in ENCODING_TABLES:
+        raise FormatError(f"weight {owner!r} has no encoding", "E_ENCODING")
+    return encoding
+
+
+def _check_padding(found: Parts, written: Parts, owner: str) -> None:
+    """Bits that are no code are zero: so the tree, written again, gives the same spans."""
+    for name, data in found.spans.items():
+        if data != written.spans[name]:
+            raise FormatError(f"weight {owner!r}: padding in the {name} of {found.encoding} is not zero", "E_ENCODING")
+    for name, child in found.children.items():
+        _check_padding(child, written.children[name], owner)
+
+
+def _item_size(dtype: str) -> int:
+    return np.dtype(NUMPY_DTYPES[dtype]).itemsize if dtype in NUMPY_DTYPES else 1
+
+
+def _alignment(span: str, fields: Mapping[str, Any]) -> int:
+    """Where spans of a tree may begin (FORMAT.md 1.2)."""
+    if span == "mask":
+        return 8
+    if span == "scales":
+        return _item_size(fields["scale_dtype"])
+    return 1 if span == "zeros" else 4
 
 
 def _buffers(root: Any) -> Iterator[BufferInfo]:
@@ -296,8 +353,8 @@ def _buffers(root: Any) -> Iterator[BufferInfo]:
             raise FormatError(f"the metadata block has no {required.lower()}", "E_METADATA")
     for index in range(_count(root.BuffersLength(), "buffers")):
         buffer = root.Buffers(index)
-        yield BufferInfo(buffer.Offset(), buffer.StoredSize(), buffer.Size(), enums.Codec(buffer.Codec()).name,
-                         buffer.Crc32c())
+        codec = enum_name(enums.Codec, buffer.Codec(), f"the codec of buffer {index}")
+        yield BufferInfo(buffer.Offset(), buffer.StoredSize(), buffer.Size(), codec, buffer.Crc32c())
 
 
 def _spans(body: Any, encoding: str, owner: str) -> Iterator[tuple[str, Any]]:
@@ -330,7 +387,7 @@ def _tree_spans(tree: Any, owner: str, depth: int) -> Iterator[tuple[str, Any]]:
     """Spans of a tree with the path to them: ``values.codes``."""
     if depth > MAX_DEPTH:
         raise FormatError(f"weight {owner!r}: more than {MAX_DEPTH} encodings deep", "E_ENCODING")
-    encoding = enums.Encoding(tree.EncodingType()).name.lower()
+    encoding = _encoding(tree, owner)
     body = getattr(fb, ENCODING_TABLES[encoding].name)()
     body.Init(tree.Encoding().Bytes, tree.Encoding().Pos)
     yield from _spans(body, encoding, owner)
@@ -340,7 +397,7 @@ def _tree_spans(tree: Any, owner: str, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _node(table: Any, index: int, name: Any) -> Node:
-    op = enums.Op(table.Op()).name
+    op = enum_name(enums.Op, table.Op(), f"the operator of node {index}")
     if op == "none":
         raise FormatError(f"node {index} has no operator", "E_GRAPH")
     for what, count in (("inputs", table.InputsLength()), ("outputs", table.OutputsLength())):
@@ -348,7 +405,8 @@ def _node(table: Any, index: int, name: Any) -> Node:
             raise FormatError(f"node {index} ({op}) has {count} {what}; the limit is 1024", "E_LIMIT")
     inputs = [table.Inputs(i) for i in range(table.InputsLength())]
     activation = None
-    kind = enums.Activation(table.Activation()).name
+    where = f"of node {index} ({op})"
+    kind = enum_name(enums.Activation, table.Activation(), f"the activation {where}")
     if kind == "clip":
         activation = Activation(kind, table.ActivationMin(), table.ActivationMax())
     elif kind == "relu":
@@ -357,18 +415,21 @@ def _node(table: Any, index: int, name: Any) -> Node:
         op,
         ["" if i == -1 else name(i, f"an input of node {index} ({op})") for i in inputs],
         [name(table.Outputs(i), f"an output of node {index} ({op})") for i in range(table.OutputsLength())],
-        dict(_options(table)),
+        _options(table, op, index),
         _text(table.Name()),
-        enums.Compute(table.Compute()).name,
-        enums.Requantize(table.Requantize()).name,
+        enum_name(enums.Compute, table.Compute(), f"the arithmetic {where}"),
+        enum_name(enums.Requantize, table.Requantize(), f"the requantization {where}"),
         activation,
     )
 
 
-def _options(node: Any) -> Mapping[str, Any]:
-    kind = enums.Options(node.OptionsType()).name
+def _options(node: Any, op: str, index: int) -> dict[str, Any]:
+    kind = enum_name(enums.Options, node.OptionsType(), f"the kind of options of node {index} ({op})")
     if kind == "NONE":
         return {}
+    if OPTIONS_OF.get(op) != kind:
+        raise FormatError(f"node {index} ({op}) has options of type {kind}, not {OPTIONS_OF.get(op, 'none')}",
+                          "E_GRAPH")
     body = getattr(fb, kind)()
     body.Init(node.Options().Bytes, node.Options().Pos)
     options: dict[str, Any] = {}

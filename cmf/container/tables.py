@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from cmf.container._generated import enums
+from cmf.errors import FormatError
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def camel(field: str) -> str:
     return "".join(part.capitalize() for part in field.split("_"))
 
 
+def enum_name(enum: type[IntEnum], number: int, what: str) -> str:
+    """The name of an id; raises FormatError for one that this version of the format does not have."""
+    try:
+        return enum(number).name
+    except ValueError:
+        raise FormatError(f"{what} has id {number}, which this reader does not know", "E_VERSION") from None
+
+
 def to_wire(table: str, field: str, value: Any) -> Any:
     """A field's value as FlatBuffers takes it: enums by their number."""
     enum = _MODES.get(table) if field == "mode" else _ENUMS.get(field)
@@ -82,8 +91,8 @@ def to_wire(table: str, field: str, value: Any) -> Any:
 
 
 def from_wire(table: str, field: str, value: Any) -> Any:
-    """The inverse; raises ValueError for a number that the enum lacks."""
+    """The inverse; raises FormatError for a number that the enum lacks."""
     enum = _MODES.get(table) if field == "mode" else _ENUMS.get(field)
     if enum:
-        return enum(value).name
+        return enum_name(enum, value, f"{table}.{field}")
     return bool(value) if field in FLAGS else value

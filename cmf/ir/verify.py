@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cmf.encodings import Bitpacked, Codebook, Quantized, Sparse
-from cmf.encodings.base import Tree
+from cmf.encodings import Bitpacked, Codebook, LowRank, Quantized, Sparse, Winograd, is_panel
+from cmf.encodings.base import Geometry, Tree
 from cmf.errors import CmfError, GraphError
 from cmf.ir.geometry import weight_geometry
 from cmf.ir.graph import NUMPY_DTYPES, Affine, Graph, Node, Value
@@ -192,10 +192,30 @@ def _check_weight(graph: Graph, node: Node, index: int) -> None:
             f"{where}: weight {value.name!r} of shape {value.shape} needs a tree of [stack, outputs, inputs] = "
             f"{expected.shape}; it has {found.shape}"
         )
+    if wrong := _misfit(node, value.tree, [int(d) for d in value.shape], expected):
+        raise GraphError(f"{where}: weight {value.name!r}, {value.tree.describe()}: {wrong}")
     if node.compute == "int8_static" and not has_i8(value.tree):
         raise GraphError(
             f"{where}: weight {value.name!r}, {value.tree.describe()}, has no i8 codes with scales by tensor or channel"
         )
+
+
+def _misfit(node: Node, tree: Tree, shape: list[int], expected: Geometry) -> str | None:
+    """What keeps a tree of the right size from being this node's weight (section 2); None: nothing."""
+    depthwise = expected.layout == "rows"
+    runs = {expected.inputs} if depthwise or node.op != "Conv" else {shape[3], expected.inputs}
+    if tree.geometry.run not in runs:
+        return f"its run is {tree.geometry.run}, not {' or '.join(map(str, sorted(runs)))}"
+    if is_panel(tree) and (tree.geometry.layout == "rows") != depthwise:
+        return "layout rows is for depthwise weights, layout lines for all others"
+    if isinstance(tree, Winograd):
+        steps = [*option(node, "strides"), *option(node, "dilations")] if node.op == "Conv" else [0]
+        if shape[1:3] != [3, 3] or expected.stack != 1 or depthwise or any(step != 1 for step in steps):
+            return "winograd needs a 3 x 3 convolution of one group, with strides and dilations of 1"
+    if isinstance(tree, LowRank) and tree.form == "tucker2":
+        if node.op != "Conv" or depthwise or tree.geometry.run != shape[3]:
+            return "tucker2 needs a convolution of one group, and a run of its input channels"
+    return None
 
 
 def has_i8(tree: Tree) -> bool:

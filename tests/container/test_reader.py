@@ -1,4 +1,6 @@
+import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ def test_any_metadata_is_read_or_refused():
     rng = np.random.default_rng(1)
     size, = struct.unpack_from("<Q", DATA, 24)
     refused = 0
-    for _ in range(3000):
+    for _ in range(1200):
         changed = bytearray(DATA)
         for _ in range(int(rng.integers(1, 4))):
             at = 64 + int(rng.integers(size))
@@ -89,7 +91,7 @@ def test_any_metadata_is_read_or_refused():
             read(reseal(changed))
         except CmfError:
             refused += 1
-    assert refused > 500
+    assert refused > 200
 
 
 def test_padding_must_be_zero():
@@ -129,3 +131,19 @@ def test_inspect_tells_what_is_where():
         if value.tree is not None:
             assert sizes[name] == value.tree.stored_bytes
     assert sizes["bias"] == 32
+
+
+def test_what_c_refuses_is_refused_here_too():
+    """The corpus of bad files; FlatBuffers whose damage matters to C alone may be read."""
+    harmless = {"string-too-long", "string-without-end", "string-without-nul", "table-size-outside"}
+    folder = Path(__file__).parents[1] / "golden" / "reject"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest) > 50
+    accepted = set()
+    for name in manifest:
+        try:
+            read(folder / name)
+            accepted.add(name.split("__")[1].removesuffix(".cmf"))
+        except CmfError:
+            pass
+    assert accepted <= harmless

@@ -61,9 +61,11 @@ static cmf_status session_options(const cmf_model *model, const cmf_session_opti
 
 /* ------------------------------------------------------------------ making one */
 
+#ifdef CMF_THREADS
 static int session_has_pool(const cmf_session_options *options) {
     return options->threads > 1u && options->parallel == NULL;
 }
+#endif
 
 /* Bytes of the session besides its plan. */
 static size_t session_own_bytes(const cmf_session_options *options) {

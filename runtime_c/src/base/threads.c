@@ -1,5 +1,7 @@
 #include "base/threads.h"
 
+#include "cmf.h" /* also without threads: a file may not be empty */
+
 #ifdef CMF_THREADS
 
 #include <pthread.h>

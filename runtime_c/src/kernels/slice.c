@@ -45,12 +45,12 @@ static cmf_status slice_ranges(const cmf_op_call *call, slice_range *range) {
         int64_t first = cmf_array_int(parts[1], i), last = cmf_array_int(parts[2], i);
         first = first < 0 ? first + dim : first;
         last = last < 0 ? last + dim : last;
-        first = step > 0 ? slice_limit(first, 0, dim) : slice_limit(first, -1, dim - 1);
+        first = slice_limit(first, 0, step > 0 ? dim : dim - 1);
         last = step > 0 ? slice_limit(last, 0, dim) : slice_limit(last, -1, dim - 1);
         int64_t count = step > 0 ? (last - first + step - 1) / step : (first - last - step - 1) / -step;
         range->first[axis] = first;
         range->step[axis] = step;
-        range->dims[axis] = (int32_t)(count < 0 ? 0 : count);
+        range->dims[axis] = (int32_t)(count < 0 || dim == 0 ? 0 : count);
     }
     return CMF_OK;
 }

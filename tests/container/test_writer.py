@@ -50,7 +50,8 @@ def test_a_file_gives_the_graph_back(make, options):
 
 
 def test_the_same_bytes_every_time():
-    program = ("import sys; sys.path.insert(0, sys.argv[1]); import files, hashlib; from cmf.container import to_bytes\n"
+    program = ("import sys; sys.path.insert(0, sys.argv[1])\n"
+               "import files, hashlib; from cmf.container import to_bytes\n"
                "print(hashlib.sha256(to_bytes(files.small_graph(), codec='zstd')).hexdigest())")
     folder = os.path.dirname(os.path.dirname(__file__))
     digests = {subprocess.run([sys.executable, "-c", program, folder], check=True, capture_output=True, text=True,

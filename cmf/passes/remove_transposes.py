@@ -9,7 +9,7 @@ import numpy as np
 from cmf.encodings import Quantized
 from cmf.ir.graph import Graph, Node, Shape
 from cmf.ir.ops import op_of, option
-from cmf.passes.channels_last import permuted_vector
+from cmf.passes.channels_last import TO_FIRST, TO_LAST, emit_transpose, permuted_vector
 from cmf.passes.rewrite import Rewriter, fixed
 
 Perm = tuple[int, ...]
@@ -98,30 +98,56 @@ def _elementwise(rewriter: Rewriter, user: Node, node: Node, perm: Perm) -> list
     return _below(rewriter, user, perm)
 
 
-def _sources(rewriter: Rewriter, user: Node, perm: Perm) -> list[str] | None:
-    """Inputs of an elementwise node as they must be without the Transpose."""
-    plans: list[Callable[[], str]] = []
-    for name in user.inputs:
-        above = rewriter.producer(name, "Transpose") if name else None
-        value = rewriter.graph.value(name) if name else None
-        if value is None:
-            plans.append(lambda: "")
-        elif above is not None and tuple(option(above, "perm")) == perm:
-            plans.append(lambda source=above.inputs[0]: source)  # type: ignore[misc]
-        elif value.shape is not None and len(value.shape) <= len(perm) and all(d == 1 for d in value.shape):
-            plans.append(lambda source=name: source)  # type: ignore[misc]
-        elif value.data is not None and value.data.ndim <= len(perm):
-            plans.append(lambda source=name: _untransposed(rewriter, source, perm))  # type: ignore[misc]
+def _sources(rewriter: Rewriter, user: Node, perm: Perm, elementwise: bool = True) -> list[str] | None:
+    """Inputs of a node as they must be without the Transpose; None where that is not possible or does not pay."""
+    plans = [_plan(rewriter, user, name, perm, elementwise) for name in user.inputs]
+    if None in plans:
+        return None
+    sources = []
+    for name, plan in zip(user.inputs, plans):
+        if plan == "above":
+            sources.append(rewriter.producers[name].inputs[0])
+        elif plan == "constant":
+            sources.append(_untransposed(rewriter, name, perm, trim=elementwise))
+        elif plan == "turn":
+            twin = _transposed_already(rewriter, name, inverse(perm))
+            sources.append(twin.outputs[0] if twin is not None else emit_transpose(rewriter, name, inverse(perm)))
         else:
-            return None
-    return [plan() for plan in plans]
+            sources.append(name)
+    return sources
 
 
-def _untransposed(rewriter: Rewriter, name: str, perm: Perm) -> str:
+def _plan(rewriter: Rewriter, user: Node, name: str, perm: Perm, elementwise: bool) -> str | None:
+    """What becomes of one input: as it is, what lies above its Transpose, a permuted constant, a Transpose of its own."""
+    if not name:
+        return "same" if elementwise else None
+    value, above = rewriter.graph.value(name), rewriter.producer(name, "Transpose")
+    if above is not None and tuple(option(above, "perm")) == perm:
+        return "above"
+    if elementwise and value.shape is not None and len(value.shape) <= len(perm) and all(d == 1 for d in value.shape):
+        return "same"
+    if value.data is not None:
+        fits = value.data.ndim <= len(perm) if elementwise else value.data.ndim == len(perm)
+        return "constant" if fits else None
+    # towards channels last only, so that nothing goes back and forth
+    if perm != TO_FIRST or value.shape is None or len(value.shape) != len(perm):
+        return None
+    readers = rewriter.uses.get(user.outputs[0], [])
+    cancels = bool(readers) and all(r.op == "Transpose" and tuple(option(r, "perm")) == TO_LAST for r in readers)
+    return "turn" if cancels or _transposed_already(rewriter, name, TO_LAST) is not None else None
+
+
+def _transposed_already(rewriter: Rewriter, name: str, perm: Perm) -> Node | None:
+    """A Transpose that exists."""
+    users = rewriter.uses.get(name, [])
+    return next((u for u in users if u.op == "Transpose" and tuple(option(u, "perm")) == perm), None)
+
+
+def _untransposed(rewriter: Rewriter, name: str, perm: Perm, trim: bool) -> str:
     data = rewriter.data(name)
     assert data is not None
     wide = data.reshape((1,) * (len(perm) - data.ndim) + data.shape).transpose(inverse(perm))
-    while wide.ndim and wide.shape[0] == 1:
+    while trim and wide.ndim and wide.shape[0] == 1:
         wide = wide[0]
     result = rewriter.constant(name, np.ascontiguousarray(wide))
     rewriter.graph.value(result).affine = rewriter.graph.value(name).affine
@@ -129,16 +155,9 @@ def _untransposed(rewriter: Rewriter, name: str, perm: Perm) -> str:
 
 
 def _concat(rewriter: Rewriter, user: Node, node: Node, perm: Perm) -> list[Node]:
-    sources: list[str] = []
-    for name in user.inputs:
-        above, data = rewriter.producer(name, "Transpose"), rewriter.data(name)
-        if above is not None and tuple(option(above, "perm")) == perm:
-            sources.append(above.inputs[0])
-        elif data is not None and data.ndim == len(perm):
-            sources.append(rewriter.constant(name, np.ascontiguousarray(data.transpose(inverse(perm)))))
-            rewriter.graph.value(sources[-1]).affine = rewriter.graph.value(name).affine
-        else:
-            return []
+    sources = _sources(rewriter, user, perm, elementwise=False)
+    if sources is None:
+        return []
     for i, source in enumerate(sources):
         rewriter.set_input(user, i, source)
     user.options["axis"] = perm[option(user, "axis") % len(perm)]

@@ -242,7 +242,7 @@ static cmf_status reader_value_body(reader *r, const uint8_t *table, cmf_value *
     cmf_error *error = r->error;
     const uint8_t *shape = cmf_fb_value_shape(table), *affine = cmf_fb_value_affine(table);
     const uint8_t *data = cmf_fb_value_data(table), *tree = cmf_fb_value_tree(table);
-    uint64_t elements;
+    uint64_t elements = 0;
     v->dtype = cmf_fb_value_dtype(table);
     CMF_REQUIRE(v->dtype != CMF_NONE, CMF_E_GRAPH, "it has no dtype");
     CMF_REQUIRE(!data || !tree, CMF_E_GRAPH, "it has data and a tree");

@@ -59,7 +59,7 @@ static cmf_status gather_run_rows(const cmf_op_call *call) {
     const size_t n = cmf_array_count(call->inputs[1]);
     float *target = call->outputs[0]->data;
     for (size_t i = 0; i < n; i++, target += data->tree->inputs) {
-        size_t row;
+        size_t row = 0;
         CMF_TRY(gather_index(call, i, data->dims[0], &row));
         cmf_tree_decode_row(data->tree, 0, (uint32_t)row, target, call->scratch);
     }
@@ -77,7 +77,7 @@ static cmf_status gather_run(const cmf_op_call *call) {
     const size_t block = cmf_dims_product(data, axis + 1u, data->rank) * cmf_element_size(data->dtype);
     const size_t slab = (size_t)data->dims[axis] * block;
     for (size_t i = 0; i < n; i++) {
-        size_t index;
+        size_t index = 0;
         CMF_TRY(gather_index(call, i, data->dims[axis], &index));
         for (size_t o = 0; o < outer; o++)
             memcpy((uint8_t *)output->data + (o * n + i) * block, (const uint8_t *)data->data + o * slab + index * block,
@@ -117,7 +117,7 @@ static cmf_status gather_nd_run(const cmf_op_call *call) {
     for (size_t i = 0; i < n; i++) {
         size_t place = 0;
         for (uint32_t d = 0; d < depth; d++) {
-            size_t index;
+            size_t index = 0;
             CMF_TRY(gather_index(call, i * depth + d, data->dims[d], &index));
             place = place * (size_t)data->dims[d] + index;
         }

@@ -21,9 +21,9 @@ from cmf.container._generated import enums, fb
 from cmf.container.codec import decompress_zstd
 from cmf.container.crc32c import crc32c
 from cmf.container.preamble import Preamble, align
-from cmf.container.tables import ENCODING_TABLES, OPTION_TABLES, OPTIONS_OF, VECTORS, camel, enum_name, from_wire
+from cmf.container.tables import OPTION_TABLES, OPTIONS_OF, VECTORS, camel, enum_name, from_wire
 from cmf.encodings import EncodingError, Geometry, check_tree
-from cmf.encodings.tree import MAX_DEPTH, Parts, put_together, take_apart
+from cmf.encodings.tree import BY_NAME, MAX_DEPTH, Parts, put_together, take_apart
 from cmf.errors import FormatError
 from cmf.ir.graph import NUMPY_DTYPES, Activation, Affine, Graph, Node, Value
 from cmf.ir.verify import verify as verify_graph
@@ -238,10 +238,10 @@ class Container:
         layout = enum_name(enums.Layout, tree.Layout(), f"the layout of weight {owner!r}")
         geometry = Geometry(tree.Stack(), tree.Outputs(), tree.Inputs(), tree.Run(),
                             "rows" if layout == "rows" else "lines")
-        table = ENCODING_TABLES[encoding]
-        body = getattr(fb, table.name)()
+        wire = BY_NAME[encoding].wire
+        body = getattr(fb, wire.table)()
         body.Init(tree.Encoding().Bytes, tree.Encoding().Pos)
-        fields = {name: from_wire(table.name, name, getattr(body, camel(name))()) for name in table.fields}
+        fields = {name: from_wire(wire.table, name, getattr(body, camel(name))()) for name in wire.fields}
         spans = {name: bytes(self.span(span, _alignment(name, fields))) for name, span in _spans(body, encoding, owner)}
         children = {name: self._parts(child, owner, depth + 1) for name, child in _children(body, encoding, owner)}
         parts = Parts(encoding, geometry, fields, spans, children)
@@ -320,7 +320,7 @@ def _text(data: bytes | None) -> str:
 
 def _encoding(tree: Any, owner: str) -> str:
     encoding = enum_name(enums.Encoding, tree.EncodingType(), f"the encoding of weight {owner!r}").lower()
-    if encoding not in ENCODING_TABLES:
+    if encoding not in BY_NAME:
         raise FormatError(f"weight {owner!r} has no encoding", "E_ENCODING")
     return encoding
 
@@ -358,18 +358,18 @@ def _buffers(root: Any) -> Iterator[BufferInfo]:
 
 
 def _spans(body: Any, encoding: str, owner: str) -> Iterator[tuple[str, Any]]:
-    table = ENCODING_TABLES[encoding]
-    for name in table.spans:
+    wire = BY_NAME[encoding].wire
+    for name in wire.spans:
         span = getattr(body, camel(name))()
         if span is not None:
             yield name, span
-        elif name not in table.optional:
+        elif name not in wire.optional:
             raise FormatError(f"weight {owner!r}: {encoding} has no {name}", "E_ENCODING")
 
 
 def _children(body: Any, encoding: str, owner: str) -> Iterator[tuple[str, Any]]:
-    table = ENCODING_TABLES[encoding]
-    for name in table.children:
+    wire = BY_NAME[encoding].wire
+    for name in wire.children:
         if name == "factors":
             if body.FactorsLength() > 3:
                 raise FormatError(f"weight {owner!r}: {body.FactorsLength()} factors; the most is 3", "E_ENCODING")
@@ -379,7 +379,7 @@ def _children(body: Any, encoding: str, owner: str) -> Iterator[tuple[str, Any]]
         child = getattr(body, camel(name))()
         if child is not None:
             yield name, child
-        elif name not in table.optional:
+        elif name not in wire.optional:
             raise FormatError(f"weight {owner!r}: {encoding} has no {name}", "E_ENCODING")
 
 
@@ -388,7 +388,7 @@ def _tree_spans(tree: Any, owner: str, depth: int) -> Iterator[tuple[str, Any]]:
     if depth > MAX_DEPTH:
         raise FormatError(f"weight {owner!r}: more than {MAX_DEPTH} encodings deep", "E_ENCODING")
     encoding = _encoding(tree, owner)
-    body = getattr(fb, ENCODING_TABLES[encoding].name)()
+    body = getattr(fb, BY_NAME[encoding].wire.table)()
     body.Init(tree.Encoding().Bytes, tree.Encoding().Pos)
     yield from _spans(body, encoding, owner)
     for name, child in _children(body, encoding, owner):

@@ -1,38 +1,12 @@
-"""How trees and options lie in the tables of cmf.fbs: names of fields, and which of them are enums."""
+"""How options lie in the tables of cmf.fbs, and which fields are enums. (Trees: ``wire`` of each encoding.)"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from cmf.container._generated import enums
 from cmf.errors import FormatError
-
-
-@dataclass(frozen=True)
-class EncodingTable:
-    """The table of one encoding: scalar fields, spans (those in ``optional`` may be absent), child trees."""
-
-    name: str
-    fields: tuple[str, ...]
-    spans: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    children: tuple[str, ...] = ()
-
-
-ENCODING_TABLES: dict[str, EncodingTable] = {
-    "dense": EncodingTable("Dense", ("dtype",), ("codes",)),
-    "sparse": EncodingTable("Sparse", ("pattern",), ("mask", "offsets"), children=("values",)),
-    "quantized": EncodingTable("Quantized", ("bits", "granularity", "group", "scale_dtype"),
-                               ("codes", "scales", "zeros"), optional=("zeros",)),
-    "codebook": EncodingTable("Codebook", ("bits", "vector", "tables", "table_dtype", "granularity", "scale_dtype"),
-                              ("codes", "table", "scales"), optional=("scales",)),
-    "lowrank": EncodingTable("LowRank", ("form",), children=("factors", "residual"), optional=("residual",)),
-    "dct": EncodingTable("Dct", ("input_block", "output_block"), children=("coefficients",)),
-    "bitpacked": EncodingTable("Bitpacked", ("levels", "granularity", "scale_dtype"), ("codes", "scales")),
-    "winograd": EncodingTable("Winograd", ("tile",), children=("filters",)),
-}
 
 #: table -> its scalar fields and vectors
 OPTION_TABLES: dict[str, tuple[str, ...]] = {

@@ -23,9 +23,9 @@ from cmf.container import limits
 from cmf.container._generated import enums, fb
 from cmf.container.crc32c import crc32c
 from cmf.container.preamble import Preamble, align
-from cmf.container.tables import ENCODING_TABLES, OPTION_TABLES, OPTIONS_OF, VECTORS, camel, to_wire
+from cmf.container.tables import OPTION_TABLES, OPTIONS_OF, VECTORS, camel, to_wire
 from cmf.container.weights import encode_constants
-from cmf.encodings.tree import Parts, check_tree, take_apart
+from cmf.encodings.tree import BY_NAME, Parts, check_tree, take_apart
 from cmf.errors import CmfError, FormatError, GraphError
 from cmf.ir.graph import Dim, Graph, Node, Value
 from cmf.ir.ops import OPS
@@ -268,26 +268,26 @@ def _value(builder: Any, value: Value, placed: _Placed, store: _Store, symbols: 
 
 
 def _tree(builder: Any, placed: _PlacedTree, store: _Store) -> int:
-    table = ENCODING_TABLES[placed.parts.encoding]
+    wire = BY_NAME[placed.parts.encoding].wire
     children = {name: _tree(builder, child, store) for name, child in placed.children.items()}
-    if "factors" in table.children:  # the one vector of children
+    if "factors" in wire.children:  # the one vector of children
         factors = _tables(builder, [tree for name, tree in children.items() if name.startswith("factor")])
         children = {"factors": factors or 0, **{name: t for name, t in children.items() if name == "residual"}}
 
     def add(field: str, value: Any) -> None:
-        getattr(fb, f"{table.name}Add{camel(field)}")(builder, value)
+        getattr(fb, f"{wire.table}Add{camel(field)}")(builder, value)
 
-    getattr(fb, f"{table.name}Start")(builder)
+    getattr(fb, f"{wire.table}Start")(builder)
     for field, offset in children.items():
         add(field, offset)
     for field, value in placed.parts.fields.items():
-        add(field, to_wire(table.name, field, value))
+        add(field, to_wire(wire.table, field, value))
     for field, place in placed.spans.items():
         add(field, fb.CreateSpan(builder, *store.span(place)))
-    encoding = getattr(fb, f"{table.name}End")(builder)
+    encoding = getattr(fb, f"{wire.table}End")(builder)
     geometry = placed.parts.geometry
     fb.TreeStart(builder)
-    fb.TreeAddEncodingType(builder, int(enums.Encoding[table.name]))
+    fb.TreeAddEncodingType(builder, int(enums.Encoding[wire.table]))
     fb.TreeAddEncoding(builder, encoding)
     fb.TreeAddLayout(builder, int(enums.Layout[placed.parts.layout]))
     fb.TreeAddStack(builder, geometry.stack)

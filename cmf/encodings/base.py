@@ -35,6 +35,20 @@ class EncodingError(CmfError):
 
 
 @dataclass(frozen=True)
+class Wire:
+    """How an encoding lies in its table of cmf.fbs.
+
+    ``fields`` are scalars; ``spans``; ``children`` (``factors`` is a vector); those in ``optional`` may be absent.
+    """
+
+    table: str
+    fields: tuple[str, ...]
+    spans: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Size of a weight and how its panels run through it (FORMAT.md, section 2).
 
@@ -100,6 +114,7 @@ class Tree(ABC):
     geometry: Geometry
     #: the name in cmf.fbs, lower case
     encoding: ClassVar[str]
+    wire: ClassVar[Wire]
 
     @abstractmethod
     def decode(self) -> F32:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree, Wire
 from cmf.encodings.leaf import Leaf, check_scales, infer_granularity, pack_scales, sign_extend, unpack, unpack_scales
 
 _WIDTHS = {"binary": 1, "ternary": 2}
@@ -28,6 +28,7 @@ class Bitpacked(Leaf):
     granularity: str = ""
     present: npt.NDArray[np.bool_] | None = None
     encoding: ClassVar[str] = "bitpacked"
+    wire: ClassVar[Wire] = Wire("Bitpacked", ("levels", "granularity", "scale_dtype"), ("codes", "scales"))
     blank: ClassVar[int] = -1  # the zero bit of binary
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cmf.encodings.base import F32, PANEL, Array, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, PANEL, Array, EncodingError, Geometry, Tree, Wire
 from cmf.encodings.leaf import (
     DTYPES,
     Leaf,
@@ -40,6 +40,9 @@ class Codebook(Leaf):
     granularity: str = ""
     present: npt.NDArray[np.bool_] | None = None
     encoding: ClassVar[str] = "codebook"
+    wire: ClassVar[Wire] = Wire(
+        "Codebook", ("bits", "vector", "tables", "table_dtype", "granularity", "scale_dtype"),
+        ("codes", "table", "scales"), optional=("scales",))
 
     def __post_init__(self) -> None:
         self.check_codes()

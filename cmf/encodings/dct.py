@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cmf.encodings.base import F32, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, EncodingError, Geometry, Tree, Wire
 
 F64 = npt.NDArray[np.float64]
 
@@ -62,6 +62,7 @@ class Dct(Tree):
     input_block: int = 1
     output_block: int = 1
     encoding: ClassVar[str] = "dct"
+    wire: ClassVar[Wire] = Wire("Dct", ("input_block", "output_block"), (), ("coefficients",))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "geometry", replace(self.geometry, layout="lines"))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree, Wire
 from cmf.encodings.leaf import DTYPES, Leaf, dtype_name, unpack
 
 
@@ -19,6 +19,7 @@ class Dense(Leaf):
 
     present: npt.NDArray[np.bool_] | None = None
     encoding: ClassVar[str] = "dense"
+    wire: ClassVar[Wire] = Wire("Dense", ("dtype",), ("codes",))
 
     def __post_init__(self) -> None:
         self.check_codes()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cmf.encodings.base import F32, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, EncodingError, Geometry, Tree, Wire
 
 _FORMS = {"svd": 2, "tucker2": 3}
 
@@ -26,6 +26,7 @@ class LowRank(Tree):
     form: str = "svd"
     residual: Tree | None = None
     encoding: ClassVar[str] = "lowrank"
+    wire: ClassVar[Wire] = Wire("LowRank", ("form",), (), ("factors", "residual"), optional=("residual",))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))

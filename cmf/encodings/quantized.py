@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmf.encodings import panels
-from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, Array, EncodingError, Geometry, Tree, Wire
 from cmf.encodings.leaf import (
     Leaf,
     check_scales,
@@ -41,6 +41,8 @@ class Quantized(Leaf):
     granularity: str = ""
     present: npt.NDArray[np.bool_] | None = None
     encoding: ClassVar[str] = "quantized"
+    wire: ClassVar[Wire] = Wire(
+        "Quantized", ("bits", "granularity", "group", "scale_dtype"), ("codes", "scales", "zeros"), optional=("zeros",))
 
     def __post_init__(self) -> None:
         self.check_codes()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmf.encodings import panels
-from cmf.encodings.base import F32, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, EncodingError, Geometry, Tree, Wire
 from cmf.encodings.leaf import Leaf
 
 
@@ -24,6 +24,7 @@ class Sparse(Tree):
     mask: npt.NDArray[np.bool_]
     values: Leaf
     encoding: ClassVar[str] = "sparse"
+    wire: ClassVar[Wire] = Wire("Sparse", ("pattern",), ("mask", "offsets"), ("values",))
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, Leaf):

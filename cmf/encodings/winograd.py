@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cmf.encodings.base import F32, EncodingError, Geometry, Tree
+from cmf.encodings.base import F32, EncodingError, Geometry, Tree, Wire
 
 F64 = npt.NDArray[np.float64]
 
@@ -52,6 +52,7 @@ class Winograd(Tree):
     filters: Tree
     tile: int = 2
     encoding: ClassVar[str] = "winograd"
+    wire: ClassVar[Wire] = Wire("Winograd", ("tile",), (), ("filters",))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "geometry", replace(self.geometry, layout="lines"))

@@ -4,6 +4,7 @@
 #include "api/allocator.h"
 #include "container/container.h"
 #include "encodings/encoding.h"
+#include "kernels/linear.h"
 
 /* ------------------------------------------------------------------ opening */
 
@@ -149,7 +150,7 @@ cmf_status cmf_model_weight(const cmf_model *model, uint32_t index, cmf_weight_i
     info->run = t->run;
     info->encoding = t->encoding;
     info->stored_bytes = model_stored_bytes(t);
-    info->transient_bytes = 0; /* TODO(linear): cmf_tree_transient_bytes(t) of kernels/linear.h, once it exists */
+    info->transient_bytes = cmf_tree_transient_bytes(t);
     return CMF_OK;
 }
 

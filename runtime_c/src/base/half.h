@@ -13,9 +13,9 @@ static inline float cmf_f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
     uint32_t magnitude = (uint32_t)(h & 0x7fffu) << 13;
     /* The f16 exponent read as an f32 exponent is 112 too small; the product is exact, for subnormal halves too. */
-    uint32_t finite = cmf_f32_bits(cmf_f32_from_bits(magnitude) * 0x1p112f);
-    uint32_t special = 0x7f800000u | magnitude;
-    return cmf_f32_from_bits(sign | ((h & 0x7c00u) == 0x7c00u ? special : finite));
+    uint32_t bits = cmf_f32_bits(cmf_f32_from_bits(magnitude) * 0x1p112f);
+    uint32_t special = 0u - (uint32_t)(magnitude >= 0x0f800000u); /* infinity and NaN keep their mantissa */
+    return cmf_f32_from_bits(sign | bits | (special & 0x7f800000u));
 }
 
 /* Nearest, ties to even; beyond 65519.996 becomes infinity; NaN becomes a quiet NaN. */

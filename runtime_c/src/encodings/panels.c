@@ -153,8 +153,14 @@ cmf_status cmf_scales_validate(const cmf_tree *t, int full, cmf_error *error) {
 void cmf_panel_scales(const cmf_panel_reader *reader, float scale[CMF_PANEL]) {
     const cmf_tree *t = reader->leaf;
     uint64_t index = cmf_scale_index(t, reader->stack, reader->panel, reader->input);
-    uint32_t step = t->granularity == CMF_GRAN_TENSOR ? 0u : 1u;
-    for (uint32_t lane = 0; lane < CMF_PANEL; lane++) scale[lane] = lane < reader->lanes ? cmf_scale_load(t, index + step * lane) : 0.0f;
+    if (t->granularity == CMF_GRAN_TENSOR) {
+        float same = cmf_scale_load(t, 0);
+        for (uint32_t lane = 0; lane < CMF_PANEL; lane++) scale[lane] = lane < reader->lanes ? same : 0.0f;
+    } else if (t->scale_dtype == CMF_F32 && reader->lanes == CMF_PANEL) {
+        memcpy(scale, t->scales.data + 4u * index, sizeof(float) * CMF_PANEL);
+    } else {
+        for (uint32_t lane = 0; lane < CMF_PANEL; lane++) scale[lane] = lane < reader->lanes ? cmf_scale_load(t, index + lane) : 0.0f;
+    }
 }
 
 void cmf_panel_zeros(const cmf_panel_reader *reader, int32_t zero[CMF_PANEL]) {
@@ -173,24 +179,37 @@ void cmf_leaf_begin(cmf_panel_reader *reader) {
     reader->plane[1] = reader->plane[0] + cmf_plane_bytes(leaf, cmf_plane_bits(leaf->bits, 0), reader->lanes);
 }
 
-/* Byte line j of inputs 4j .. 4j+3 is one shift and mask of the line that holds them, for every width up to 8 (FORMAT.md 2.2). */
+/* One line in 16 lanes, whatever it has. */
+static inline void panels_load_line(const uint8_t *line, uint32_t lanes, uint32_t word[CMF_PANEL]) {
+    if (lanes == CMF_PANEL) {
+        memcpy(word, line, sizeof(uint32_t) * CMF_PANEL);
+    } else {
+        memset(word, 0, sizeof(uint32_t) * CMF_PANEL);
+        memcpy(word, line, sizeof(uint32_t) * lanes);
+    }
+}
+
+/* Byte line j of inputs 4j .. 4j+3 is one shift and mask of the line that holds them, for every width up to 8 (FORMAT.md 2.2).
+ * The first plane (position 0) begins the block, the second adds to it. */
 static void panels_unpack_lines(const uint8_t *plane, uint32_t lanes, uint32_t b, uint32_t n, uint32_t position, cmf_block block) {
-    uint32_t per_line = 8u / b, field = (0xffu >> (8u - b)) * 0x01010101u;
-    for (uint32_t j = 0; j < (n + 3u) / 4u; j++) {
-        const uint8_t *line = plane + (size_t)(j / per_line) * 4u * lanes;
-        uint32_t shift = b * (j % per_line);
-        if (lanes == CMF_PANEL) {
-            for (uint32_t lane = 0; lane < CMF_PANEL; lane++) block[j][lane] |= (cmf_load_u32(line + 4u * lane) >> shift & field) << position;
-        } else {
-            for (uint32_t lane = 0; lane < lanes; lane++) block[j][lane] |= (cmf_load_u32(line + 4u * lane) >> shift & field) << position;
+    uint32_t field = (0xffu >> (8u - b)) * 0x01010101u, word[CMF_PANEL];
+    for (uint32_t j = 0; j < (n + 3u) / 4u; plane += 4u * lanes) {
+        panels_load_line(plane, lanes, word);
+        for (uint32_t shift = 0; shift < 8u && j < (n + 3u) / 4u; shift += b, j++) {
+            if (position == 0)
+                for (uint32_t lane = 0; lane < CMF_PANEL; lane++) block[j][lane] = word[lane] >> shift & field;
+            else
+                for (uint32_t lane = 0; lane < CMF_PANEL; lane++) block[j][lane] |= (word[lane] >> shift & field) << position;
         }
     }
 }
 
 static void panels_unpack_wide_lines(const uint8_t *plane, uint32_t lanes, uint32_t b, uint32_t n, cmf_block block) {
-    for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *line = b == 32 ? plane + (size_t)i * 4u * lanes : plane + (size_t)(i / 2u) * 4u * lanes + 2u * (i % 2u);
-        for (uint32_t lane = 0; lane < lanes; lane++) block[i][lane] = b == 32 ? cmf_load_u32(line + 4u * lane) : cmf_load_u16(line + 4u * lane);
+    uint32_t field = 0xffffffffu >> (32u - b), word[CMF_PANEL];
+    for (uint32_t i = 0; i < n; plane += 4u * lanes) {
+        panels_load_line(plane, lanes, word);
+        for (uint32_t shift = 0; shift < 32u && i < n; shift += b, i++)
+            for (uint32_t lane = 0; lane < CMF_PANEL; lane++) block[i][lane] = word[lane] >> shift & field;
     }
 }
 
@@ -207,7 +226,7 @@ static void panels_unpack_rows(const uint8_t *plane, uint32_t lanes, uint32_t b,
 static void panels_next_codes(cmf_panel_reader *reader, uint32_t n, cmf_block block) {
     const cmf_tree *leaf = reader->leaf;
     uint32_t lanes = reader->lanes, position = 0;
-    memset(block, 0, sizeof(cmf_block));
+    if (leaf->layout == CMF_LAYOUT_ROWS) memset(block, 0, sizeof(cmf_block));
     for (uint32_t k = 0; k < 2; k++) {
         uint32_t b = cmf_plane_bits(leaf->bits, k);
         if (b == 0) break;

@@ -51,10 +51,11 @@ void cmf_panel_zeros(const cmf_panel_reader *reader, int32_t zero[CMF_PANEL]);
 
 /* Inputs that one block holds. */
 static inline uint32_t cmf_block_inputs(uint32_t bits) { return bits <= 8 ? 32u : 8u; }
-/* Codes in each byte of w, of `bits` bits, from two's complement of that width to i8. */
+/* Codes in each byte of w, of `bits` bits, from two's complement of that width to i8: code ^ sign - sign in each byte, with a
+ * high bit lent so that no byte borrows from the next. */
 static inline uint32_t cmf_sign_extend_bytes(uint32_t w, uint32_t bits) {
-    uint32_t sign = 1u << (bits - 1u);
-    return w | (w & sign * 0x01010101u) * (256u / sign - 2u);
+    uint32_t sign = 0x01010101u << (bits - 1u), lent = 0x80808080u;
+    return bits == 8 ? w : (((w ^ sign) | lent) - sign) ^ lent;
 }
 /* Makes the inputs beyond n of a block of bytes zero. */
 void cmf_block_trim(cmf_block block, uint32_t n);

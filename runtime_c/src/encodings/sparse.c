@@ -1,4 +1,5 @@
 /* sparse: a mask says which positions are present; their codes are packed in its order (FORMAT.md 3.5). */
+#include "base/half.h"
 #include "encodings/panels.h"
 
 /* A unit of the mask is a u64 for 4 inputs where codes are unpacked to bytes of lines, else a u16 for one input. */
@@ -124,8 +125,9 @@ static void sparse_next_f32(cmf_panel_reader *reader, uint32_t n, float *target)
         encoding->levels_f32(reader, step, codes, target);
         for (uint32_t i = 0; i < step; i++, target += CMF_PANEL) {
             const uint32_t *word = bits <= 8 ? present[i / 4u] : present[i];
-            uint32_t bit = bits <= 8 ? 1u << 8u * (i % 4u) : 1u;
-            for (uint32_t lane = 0; lane < CMF_PANEL; lane++) target[lane] = word[lane] & bit ? target[lane] : 0.0f;
+            uint32_t shift = bits <= 8 ? 8u * (i % 4u) : 0u;
+            for (uint32_t lane = 0; lane < CMF_PANEL; lane++)
+                target[lane] = cmf_f32_from_bits(cmf_f32_bits(target[lane]) & (0u - (word[lane] >> shift & 1u)));
         }
         reader->input += step;
         n -= step;

@@ -105,7 +105,7 @@ def _ratios(bits: int) -> npt.NDArray[np.float64]:
     if bits >= 16:
         return np.empty(0)
     if bits >= 8:
-        return np.linspace(0.75, 0.98, 9)
+        return np.linspace(0.7, 0.99, 24)
     return np.linspace(0.6 if bits > 4 else 0.25, 1.2, 24 if bits > 4 else 32)
 
 

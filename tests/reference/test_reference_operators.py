@@ -361,9 +361,8 @@ def test_mat_mul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
 def chain() -> Graph:
     """y = relu(x + c) * x, with a batch symbol."""
     graph = Graph(inputs=["x"], outputs=["y"])
-    graph.values = {"x": Value("x", "f32", ("N", 3)), "s": Value("s", "f32", ("N", 3)), "y": Value("y", "f32", ("N", 3)),
-                    "r": Value("r", "f32", ("N", 3)),
-                    "c": Value("c", "f32", (3,), data=np.arange(3, dtype=np.float32) - 1)}
+    graph.values = {name: Value(name, "f32", ("N", 3)) for name in "xsry"}
+    graph.values["c"] = Value("c", "f32", (3,), data=np.arange(3, dtype=np.float32) - 1)
     graph.nodes = [Node("Add", ["x", "c"], ["s"]), Node("Relu", ["s"], ["r"]), Node("Mul", ["r", "x"], ["y"])]
     return graph
 

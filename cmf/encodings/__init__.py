@@ -11,6 +11,7 @@ from cmf.encodings.leaf import Leaf, scale_shape
 from cmf.encodings.lowrank import LowRank
 from cmf.encodings.quantized import Quantized
 from cmf.encodings.sparse import Sparse
+from cmf.encodings.transient import transient_bytes
 from cmf.encodings.tree import ENCODINGS, check_tree, depth, is_panel, same
 from cmf.encodings.winograd import Winograd, winograd_filters, winograd_geometry
 
@@ -20,5 +21,5 @@ if sys.byteorder != "little":
 __all__ = [
     "ENCODINGS", "Bitpacked", "Codebook", "Dct", "Dense", "EncodingError", "Geometry", "Leaf", "LowRank", "Quantized",
     "Sparse", "Tree", "Winograd", "check_tree", "dct_matrix", "dct_transform", "depth", "is_panel", "same",
-    "scale_shape", "winograd_filters", "winograd_geometry",
+    "scale_shape", "transient_bytes", "winograd_filters", "winograd_geometry",
 ]

@@ -7,6 +7,7 @@ from trees import cases
 
 from cmf.container import to_bytes
 from cmf.encodings import ENCODINGS
+from cmf.encodings.transient import transient_bytes
 from cmf.runtime import File
 
 #: relative to the largest magnitude: C multiplies factors and cosines in f32
@@ -23,6 +24,7 @@ def test_decodes_as_python(name):
     assert (weight.stack, weight.outputs, weight.inputs, weight.run) == (g.stack, g.outputs, g.inputs, g.run)
     assert ENCODINGS[weight.encoding - 1].encoding == tree.encoding
     assert weight.stored_bytes == tree.stored_bytes
+    assert weight.transient_bytes == transient_bytes(tree)
     found, expected = file.decode_weight(0), tree.decode()
     assert found.shape == expected.shape
     if tree.encoding in ("lowrank", "dct"):

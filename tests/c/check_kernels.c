@@ -126,7 +126,7 @@ static void compare_floats(const char *slot, const cmf_isa_kernels *isa, const a
 static void check_gemm(const cmf_isa_kernels *isa, int kind) {
     const char *slot = kind == 0 ? "gemm_f32" : kind == 1 ? "gemm_q8_f32" : "gemm_i8";
     static const uint32_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 16, 27, 33, 64};
-    uint32_t taps = 1 + below(3), n = sizes[below(11)], rows = 1 + below(33), panels = kind == 2 ? 1 : 1 + below(9);
+    uint32_t taps = 1 + below(3), n = sizes[below(11)], rows = below(4) ? 1 + below(33) : 1, panels = kind == 2 && rows > 1 ? 1 : 1 + below(9);
     uint32_t lanes = 1 + below(16), offset = below(5);
     size_t lines = kind == 0 ? (size_t)taps * n : (size_t)taps * ((n + 3) / 4), element = kind == 2 ? 1 : 4;
     size_t w_line = kind == 0 && below(3) == 0 ? 16u * panels : 16u;
@@ -161,15 +161,15 @@ static void check_gemm(const cmf_isa_kernels *isa, int kind) {
     g.high = below(2) ? 0.5f : INFINITY;
     g.accumulate = kind != 1 && (int)below(2);
     size_t width = g.c_offset + (panels - 1) * 16 + lanes;
-    area x = make_area(kind == 2 ? 1 : rows, kind == 2 ? rows * 64 : width * 4), y;
+    area x = make_area(kind == 2 ? 1 : rows, kind == 2 ? panels * rows * 64 : width * 4), y;
     for (uint32_t r = 0; r < (kind == 2 ? 1 : rows); r++) {
         if (kind == 2)
-            for (uint32_t i = 0; i < rows * 16; i++)
+            for (uint32_t i = 0; i < panels * rows * 16; i++)
                 ((int32_t *)x.row[r])[i] = (int32_t)(chance() << 4);
         else
             fill_reals((float *)x.row[r] + g.c_offset, width - g.c_offset);
     }
-    y = make_area(kind == 2 ? 1 : rows, kind == 2 ? rows * 64 : width * 4);
+    y = make_area(kind == 2 ? 1 : rows, kind == 2 ? panels * rows * 64 : width * 4);
     memcpy(y.bytes, x.bytes, x.size);
     g.c = x.row;
     (kind == 0 ? isa->gemm_f32 : kind == 1 ? isa->gemm_q8_f32 : isa->gemm_i8)(&g);
@@ -899,6 +899,7 @@ static void check_convs(const cmf_isa_kernels *isa) {
         weight none = {0};
         v.group = 1;
         v.h += 20 * (int32_t)below(2);
+        v.w += v.kh == 1 && v.kw == 1 ? (int32_t)v.dilations[1] : 0;
         v.kw = v.kw + (v.kh == 1 && v.kw == 1);
         v.w += 30 * (int32_t)below(2);
         uint32_t per = (uint32_t)v.c, taps = (uint32_t)(v.kh * v.kw), in = 1 + below(per), out = 1 + below((uint32_t)v.o), o = (uint32_t)v.o;

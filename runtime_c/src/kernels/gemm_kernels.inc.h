@@ -7,6 +7,7 @@
 #define gemm_f32_tile CMF_SIMD(gemm_f32_tile)
 #define gemm_q8_tile CMF_SIMD(gemm_q8_tile)
 #define gemm_i8_tile CMF_SIMD(gemm_i8_tile)
+#define gemm_i8_row CMF_SIMD(gemm_i8_row)
 
 /* Rows of the next tile: of equal tiles that cover what is left. */
 CMF_INLINE uint32_t gemm_rows(uint32_t left, uint32_t most) {
@@ -64,7 +65,20 @@ CMF_INLINE void gemm_f32_tile(const cmf_gemm *g, const uint32_t mr, const uint32
         const float *a[CMF_GEMM_ROWS];
         CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
             a[m] = (const float *)g->a[t * g->a_tap + row + m] + g->a_offset;
-        for (uint32_t i = 0; i < g->n; i++)
+        uint32_t i = 0;
+#if CMF_GEMM_INPUTS == 4 /* a row's pointer is fetched once for four inputs: there are more rows than address registers */
+        for (; i + 4u <= g->n; i += 4u, w += 4u * g->w_line) {
+            v_f32 line[4][4];
+            CMF_UNROLL for (uint32_t k = 0; k < 4u; k++)
+                CMF_UNROLL for (uint32_t p = 0; p < np; p++)
+                    line[k][p] = v_load(w + k * g->w_line + p * g->w_panel);
+            CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
+                CMF_UNROLL for (uint32_t p = 0; p < np; p++)
+                    CMF_UNROLL for (uint32_t k = 0; k < 4u; k++)
+                        acc[m * np + p][0] = v_fma(v_set(a[m][i + k]), line[k][p], acc[m * np + p][0]);
+        }
+#endif
+        for (; i < g->n; i++)
             GEMM_F32_STEP(i);
     }
     CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
@@ -193,7 +207,16 @@ CMF_INLINE void gemm_i8_tile(const cmf_gemm *g, const uint32_t mr, uint32_t row,
         const int8_t *a[CMF_DOT_ROWS];
         CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
             a[m] = (const int8_t *)g->a[t * g->a_tap + row + m] + g->a_offset;
-        for (uint32_t i = 0; i < g->n; i += 4u, w += CMF_LINE_BYTES) {
+        uint32_t i = 0;
+#if CMF_GEMM_INPUTS == 4
+        for (; i + 8u < g->n; i += 8u, w += 2u * CMF_LINE_BYTES) {
+            v_line line[2] = {v_load_line(w), v_load_line(w + CMF_LINE_BYTES)};
+            CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
+                CMF_UNROLL for (uint32_t k = 0; k < 2u; k++)
+                    v_dot(acc[m], line[k], v_load_word(a[m] + i + 4u * k));
+        }
+#endif
+        for (; i < g->n; i += 4u, w += CMF_LINE_BYTES) {
             v_line line = v_load_line(w);
             CMF_UNROLL for (uint32_t m = 0; m < mr; m++)
                 v_dot(acc[m], line, v_load_word(a[m] + i));
@@ -204,7 +227,54 @@ CMF_INLINE void gemm_i8_tile(const cmf_gemm *g, const uint32_t mr, uint32_t row,
             v_store_i32(c + m * CMF_PANEL + V_LANES * v, acc[m][v]);
 }
 
+/* One row by np panels: the sums of the weights, where they are needed, in the same pass over them. */
+CMF_INLINE void gemm_i8_row(const cmf_gemm *g, const uint32_t np, uint32_t panel) {
+    v_i32 acc[4][V_REGS];
+#if V_DOT_FLIPPED
+    v_i32 sum[4][V_REGS];
+#endif
+    int32_t *c = (int32_t *)g->c[0] + g->c_offset + (size_t)panel * CMF_PANEL;
+    const int8_t *w = (const int8_t *)g->w + panel * g->w_panel;
+    CMF_UNROLL for (uint32_t p = 0; p < np; p++) {
+        CMF_UNROLL for (int v = 0; v < V_REGS; v++) {
+            acc[p][v] = g->accumulate ? v_load_i32(c + p * CMF_PANEL + V_LANES * v) : v_set_i32(0);
+#if V_DOT_FLIPPED
+            sum[p][v] = v_set_i32(0);
+#endif
+        }
+    }
+    for (uint32_t t = 0; t < g->taps; t++) {
+        const int8_t *a = (const int8_t *)g->a[t * g->a_tap] + g->a_offset;
+        for (uint32_t i = 0; i < g->n; i += 4u, w += CMF_LINE_BYTES) {
+            v_word x = v_load_word(a + i);
+            CMF_UNROLL for (uint32_t p = 0; p < np; p++) {
+                v_line line = v_load_line(w + p * g->w_panel);
+                v_dot(acc[p], line, x);
+#if V_DOT_FLIPPED
+                v_dot(sum[p], line, v_ones());
+#endif
+            }
+        }
+    }
+    CMF_UNROLL for (uint32_t p = 0; p < np; p++) {
+        CMF_UNROLL for (int v = 0; v < V_REGS; v++) {
+#if V_DOT_FLIPPED
+            acc[p][v] -= v_set_i32(128) * sum[p][v];
+#endif
+            v_store_i32(c + p * CMF_PANEL + V_LANES * v, acc[p][v]);
+        }
+    }
+}
+
 static void CMF_SIMD(gemm_i8)(const cmf_gemm *g) {
+    if (g->rows == 1u) {
+        uint32_t p = 0;
+        for (; p + 4u <= g->panels; p += 4u)
+            gemm_i8_row(g, 4, p);
+        for (; p < g->panels; p++)
+            gemm_i8_row(g, 1, p);
+        return;
+    }
     v_i32 start[V_REGS];
     for (int v = 0; v < V_REGS; v++)
         start[v] = v_set_i32(0);
@@ -250,3 +320,4 @@ static void CMF_SIMD(gemm_i8)(const cmf_gemm *g) {
 #undef gemm_f32_tile
 #undef gemm_q8_tile
 #undef gemm_i8_tile
+#undef gemm_i8_row

@@ -18,6 +18,7 @@
 #define CMF_SIMD_NAME "avx2"
 #define CMF_GEMM_ROWS 6
 #define CMF_DOT_ROWS 4
+#define CMF_GEMM_INPUTS 1
 #include "kernels/isa_table.inc.h"
 
 #if defined(__clang__)

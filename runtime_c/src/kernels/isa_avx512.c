@@ -20,6 +20,7 @@
 #define CMF_SIMD_NAME "avx512"
 #define CMF_GEMM_ROWS 14
 #define CMF_DOT_ROWS 14
+#define CMF_GEMM_INPUTS 4
 #include "kernels/isa_table.inc.h"
 
 #if defined(__clang__)

@@ -80,7 +80,8 @@ struct cmf_isa_kernels {
     void (*gemm_f32)(const cmf_gemm *g);
     /* Float by lines of i8 codes, turned into floats on the way; not accumulating. For few rows. */
     void (*gemm_q8_f32)(const cmf_gemm *g);
-    /* i8 by i8 lines, one panel; c is i32 [rows][16] in one piece, c[0]. bias, low and high are not used. */
+    /* i8 by i8 lines; c is i32 [panels][rows][16] in one piece, c[0]; more than one panel only for one row. bias, low and high are not
+     * used. */
     void (*gemm_i8)(const cmf_gemm *g);
     void (*dw_f32)(const cmf_depthwise *d);
     void (*dw_i8)(const cmf_depthwise *d);

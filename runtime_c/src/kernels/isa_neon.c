@@ -9,6 +9,7 @@
 #define CMF_SIMD_NAME "neon"
 #define CMF_GEMM_ROWS 6
 #define CMF_DOT_ROWS 4
+#define CMF_GEMM_INPUTS 1
 #include "kernels/isa_table.inc.h"
 
 #endif

@@ -19,6 +19,7 @@
 #define CMF_SIMD_NAME "neon_dot"
 #define CMF_GEMM_ROWS 6
 #define CMF_DOT_ROWS 6
+#define CMF_GEMM_INPUTS 1
 #include "kernels/isa_table.inc.h"
 
 #if defined(__clang__)

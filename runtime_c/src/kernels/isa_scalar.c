@@ -67,11 +67,12 @@ static void scalar_gemm_q8_f32(const cmf_gemm *g) {
 
 static void scalar_gemm_i8(const cmf_gemm *g) {
     int32_t *c = (int32_t *)g->c[0] + g->c_offset;
-    for (uint32_t r = 0; r < g->rows; r++, c += CMF_PANEL) {
+    for (uint32_t k = 0; k < g->panels * g->rows; k++, c += CMF_PANEL) {
+        uint32_t r = k % g->rows;
         uint32_t sum[CMF_PANEL] = {0}; /* unsigned: wraps */
         if (g->accumulate)
             memcpy(sum, c, sizeof sum);
-        const int8_t *line = g->w;
+        const int8_t *line = (const int8_t *)g->w + k / g->rows * g->w_panel;
         for (uint32_t t = 0; t < g->taps; t++) {
             const int8_t *a = scalar_row_i8(g->a, t * g->a_tap + r, g->a_offset);
             for (uint32_t i = 0; i < g->n; i += 4u, line += CMF_LINE_BYTES)

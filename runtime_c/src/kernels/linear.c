@@ -203,7 +203,7 @@ size_t cmf_linear_tile_bytes(const cmf_linear *l) {
     if (l->tree->encoding == CMF_ENC_WINOGRAD)
         return cmf_round64(64u * pointer);
     if (l->compute != 0)
-        bytes += cmf_round64(rows * CMF_PANEL * 4u) + cmf_round64(rows * 4u); /* sums, scales */
+        bytes += cmf_round64(cmf_linear_sums_bytes((uint32_t)rows)) + cmf_round64(rows * 4u); /* sums, scales */
     if (l->depthwise) {
         size_t padded = (taps + 3u) & ~(size_t)3u;
         bytes += cmf_round64(padded * rows * pointer);
@@ -259,8 +259,10 @@ void cmf_linear_patches(const cmf_linear *l, const cmf_source *source, const cmf
                 int inside = iy >= source->y0 && iy < source->y1;
                 const uint8_t *line = inside ? source->data + (size_t)(iy - source->y0) * source->row : NULL;
                 if (inside && whole) { /* a kernel's row lies in one piece */
+                    const uint8_t *from = line + (size_t)(first - source->x0) * bytes;
                     size_t n = bytes * (size_t)l->kw;
-                    memcpy(patches, line + (size_t)(first - source->x0) * bytes, n);
+                    for (size_t k = 0; k < n; k += 16u) /* up to 15 bytes too many, which the next copy overwrites */
+                        memcpy(patches + k, from + k, 16u);
                     patches += n;
                     continue;
                 }

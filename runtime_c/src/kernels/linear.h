@@ -143,6 +143,8 @@ void cmf_depthwise_tile(const cmf_linear *l, const cmf_linear_item *item, const 
 void cmf_winograd_tile(const cmf_linear *l, const cmf_linear_item *item, const cmf_tile *tile, cmf_bump weights, cmf_bump rows);
 /* Output tiles of a block of F(tile x tile, 3 x 3). */
 uint32_t cmf_winograd_block(const cmf_tree *tree);
+/* Sums of a tile of int8. */
+size_t cmf_linear_sums_bytes(uint32_t rows);
 /* The epilogue of int8: sums of `rows` rows of one panel into the output. */
 void cmf_linear_finish_i8(const cmf_linear *l, const cmf_linear_item *item, const cmf_tile *tile, uint32_t panel,
                           const int32_t *acc, void *const *out, const float *row_scales);

@@ -4,8 +4,23 @@
 #include "encodings/panels.h"
 #include "kernels/linear.h"
 
+#define I8_ROW_PANELS 8u
+
+size_t cmf_linear_sums_bytes(uint32_t rows) {
+    return (size_t)(rows > I8_ROW_PANELS ? rows : I8_ROW_PANELS) * CMF_PANEL * sizeof(int32_t);
+}
+
 static int i8_is_direct(const cmf_tree *t) {
     return t->encoding == CMF_ENC_QUANTIZED && t->bits == 8 && t->layout == CMF_LAYOUT_LINES && t->zeros.data == NULL;
+}
+
+static void i8_scales(const cmf_tree *tree, uint32_t stack, uint32_t output, uint32_t lanes, float *scale) {
+    const cmf_tree *leaf = cmf_tree_leaf(tree);
+    if (leaf->granularity == CMF_GRAN_CHANNEL && leaf->scale_dtype == CMF_F32)
+        memcpy(scale, leaf->scales.data + 4u * (stack * cmf_tree_padded_outputs(leaf) + output), lanes * sizeof *scale);
+    else
+        for (uint32_t k = 0; k < lanes; k++)
+            scale[k] = cmf_tree_i8_scale(tree, stack, output + k);
 }
 
 /* The sums of one panel, its codes decoded a window at a time. */
@@ -56,8 +71,7 @@ void cmf_linear_finish_i8(const cmf_linear *l, const cmf_linear_item *item, cons
         float bias[CMF_PANEL] = {0}, scale[CMF_PANEL] = {0};
         if (l->bias)
             memcpy(bias, (const float *)l->bias + item->output + output, lanes * sizeof *bias);
-        for (uint32_t k = 0; k < lanes; k++)
-            scale[k] = cmf_tree_i8_scale(l->tree, item->stack, output + k);
+        i8_scales(l->tree, item->stack, output, lanes, scale);
         cmf_sums_to_f32 q = {acc, row_scales, scale, bias, l->low, l->high, cmf_tile_rows(tile), lanes, out, output};
         l->isa->sums_to_f32(&q);
     }
@@ -91,7 +105,7 @@ void cmf_linear_tile_i8(const cmf_linear *l, const cmf_linear_item *item, const 
     uint32_t count = cmf_tile_rows(tile);
     void **out = cmf_bump_take(&rows, sizeof *out * count);
     cmf_linear_outputs(l, item, tile, out);
-    int32_t *acc = cmf_bump_take(&rows, sizeof *acc * count * CMF_PANEL);
+    int32_t *acc = cmf_bump_take(&rows, cmf_linear_sums_bytes(count));
     float *scales = cmf_bump_take(&rows, sizeof *scales * count);
     if (l->compute == 2)
         cmf_linear_row_scales(l, item, tile, scales);
@@ -99,9 +113,14 @@ void cmf_linear_tile_i8(const cmf_linear *l, const cmf_linear_item *item, const 
     void *sums = acc;
     cmf_gemm g = {.a = i8_rows(l, &source, tile, &rows), .a_tap = count, .rows = count, .panels = 1, .lanes = CMF_PANEL, .c = &sums};
     int8_t *window = cmf_bump_window(&weights, t);
-    for (uint32_t p = first; p < last; p++) {
+    const uint32_t most = count == 1u ? I8_ROW_PANELS : 1u; /* panels at a time */
+    for (uint32_t p = first; p < last; p += g.panels) {
+        g.panels = 1;
         if (i8_is_direct(t) && cmf_tree_lanes(t, p) == CMF_PANEL) {
+            while (g.panels < most && p + g.panels < last && cmf_tree_lanes(t, p + g.panels) == CMF_PANEL)
+                g.panels++;
             g.w = t->codes.data + cmf_panel_start(t, item->stack, p);
+            g.w_panel = (size_t)cmf_panel_bytes(t, CMF_PANEL);
             g.taps = t->inputs / t->run;
             g.n = t->run;
             g.a_offset = 0;
@@ -110,6 +129,7 @@ void cmf_linear_tile_i8(const cmf_linear *l, const cmf_linear_item *item, const 
         } else {
             i8_decoded(l, t, item->stack, p, &g, window);
         }
-        cmf_linear_finish_i8(l, item, tile, p, acc, out, scales);
+        for (uint32_t k = 0; k < g.panels; k++)
+            cmf_linear_finish_i8(l, item, tile, p + k, acc + (size_t)k * CMF_PANEL, out, scales);
     }
 }

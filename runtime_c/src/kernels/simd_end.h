@@ -41,3 +41,4 @@
 #undef CMF_SIMD_DOT
 #undef CMF_GEMM_ROWS
 #undef CMF_DOT_ROWS
+#undef CMF_GEMM_INPUTS

@@ -161,6 +161,11 @@ class Tree(ABC):
         return f"{self.encoding}({', '.join(inner)})" if inner else self.encoding
 
     @property
+    def own_bytes(self) -> int:
+        """Bytes of this tree's own spans."""
+        return sum(len(data) for data in self.spans().values())
+
+    @property
     def stored_bytes(self) -> int:
-        """Encoded bytes of all spans, before any byte codec."""
-        return sum(len(data) for tree in self.walk() for data in tree.spans().values())
+        """Encoded bytes of all spans, before any byte codec. Cheap: nothing is packed."""
+        return sum(tree.own_bytes for tree in self.walk())

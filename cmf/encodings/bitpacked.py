@@ -71,9 +71,8 @@ class Bitpacked(Leaf):
     def fields(self) -> Mapping[str, int | str]:
         return {"levels": self.levels, "granularity": self.granularity, "scale_dtype": self.scale_dtype}
 
-    def spans(self) -> Mapping[str, bytes]:
-        return {"codes": self.pack(),
-                "scales": pack_scales(self.scales, self.geometry, self.granularity, self.scale_dtype)}
+    def side_spans(self) -> dict[str, bytes]:
+        return {"scales": pack_scales(self.scales, self.geometry, self.granularity, self.scale_dtype)}
 
     @classmethod
     def from_spans(

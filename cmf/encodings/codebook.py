@@ -104,8 +104,8 @@ class Codebook(Leaf):
                 "table_dtype": dtype_name(self.table.dtype, _TABLE_TYPES, "codebook table"),
                 "granularity": self.granularity, "scale_dtype": self.scale_dtype}
 
-    def spans(self) -> Mapping[str, bytes]:
-        spans = {"codes": self.pack(), "table": self.table.tobytes()}
+    def side_spans(self) -> dict[str, bytes]:
+        spans = {"table": self.table.tobytes()}
         if self.scales is not None:
             spans["scales"] = pack_scales(self.scales, self.geometry, self.granularity, self.scale_dtype)
         return spans

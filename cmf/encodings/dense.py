@@ -51,8 +51,8 @@ class Dense(Leaf):
     def fields(self) -> Mapping[str, int | str]:
         return {"dtype": self.dtype}
 
-    def spans(self) -> Mapping[str, bytes]:
-        return {"codes": self.pack()}
+    def side_spans(self) -> dict[str, bytes]:
+        return {}
 
     @classmethod
     def from_spans(

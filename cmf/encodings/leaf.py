@@ -69,11 +69,25 @@ class Leaf(Tree):
             raise EncodingError(f"{self.encoding}: codes are {list(self.codes.shape)}, the weight is "
                                 f"{list(self.geometry.shape)}")
 
-    def pack(self) -> bytes:
+    @abstractmethod
+    def side_spans(self) -> dict[str, bytes]:
+        """All spans but the codes."""
+
+    def spans(self) -> Mapping[str, bytes]:
         codes = self.unsigned_codes()
         if self.mask is None:
-            return panels.pack_codes(codes, self.geometry, self.width)
-        return panels.pack_values(codes, self.mask, self.geometry, self.width)
+            packed = panels.pack_codes(codes, self.geometry, self.width)
+        else:
+            packed = panels.pack_values(codes, self.mask, self.geometry, self.width)
+        return {"codes": packed, **self.side_spans()}
+
+    @property
+    def own_bytes(self) -> int:
+        if self.mask is None:
+            size = panels.codes_size(self.geometry, self.width)
+        else:
+            size = panels.values_size(self.mask, self.geometry, self.width)
+        return size + sum(len(data) for data in self.side_spans().values())
 
 
 def unpack(data: bytes, geometry: Geometry, bits: int, present: npt.NDArray[np.bool_] | None) -> Array:

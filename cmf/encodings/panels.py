@@ -263,7 +263,13 @@ def _from_mask_order(units: Array, geometry: Geometry, bits: int) -> Array:
     return np.ascontiguousarray(array[:, :outputs])
 
 
-def _mask_size(geometry: Geometry, bits: int) -> tuple[int, int]:
+def mask_size(geometry: Geometry, bits: int) -> int:
+    """Bytes of the mask span."""
+    units, size = _mask_units(geometry, bits)
+    return geometry.stack * geometry.panels * units * size // 8
+
+
+def _mask_units(geometry: Geometry, bits: int) -> tuple[int, int]:
     """Units of a panel, and bits of a unit."""
     if geometry.layout == "lines" and bits <= 8:
         return geometry.runs * -(-geometry.run // 4), 4 * PANEL
@@ -277,8 +283,8 @@ def pack_mask(mask: Array, geometry: Geometry, bits: int) -> bytes:
 
 def unpack_mask(data: bytes, geometry: Geometry, bits: int) -> npt.NDArray[np.bool_]:
     """The mask span -> present positions ``[S, O, K]``; refuses bits where there is no position."""
-    units, size = _mask_size(geometry, bits)
-    _expect(data, geometry.stack * geometry.panels * units * size // 8, "mask")
+    _expect(data, mask_size(geometry, bits), "mask")
+    units, size = _mask_units(geometry, bits)
     single = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")
     mask = _from_mask_order(single.reshape(-1, units, size), geometry, bits).astype(np.bool_)
     if int(single.sum(dtype=np.int64)) != int(mask.sum(dtype=np.int64)):
@@ -305,6 +311,11 @@ def _value_places(mask: Array, geometry: Geometry, bits: int) -> tuple[Array, np
     index = np.arange(int(counts.sum()), dtype=np.int64)
     places = (index - np.repeat(first, counts)) * bits + np.repeat(offsets[:-1] * 32, counts)
     return ordered, places, int(offsets[-1])
+
+
+def values_size(mask: Array, geometry: Geometry, bits: int) -> int:
+    """Bytes of the packed values with their tail."""
+    return 4 * int(value_offsets(mask, geometry, bits)[-1]) + VALUES_TAIL
 
 
 def pack_values(codes: Array, mask: Array, geometry: Geometry, bits: int) -> bytes:

@@ -94,9 +94,8 @@ class Quantized(Leaf):
         return {"bits": self.bits, "granularity": self.granularity, "group": self.group,
                 "scale_dtype": self.scale_dtype}
 
-    def spans(self) -> Mapping[str, bytes]:
-        spans = {"codes": self.pack(),
-                 "scales": pack_scales(self.scales, self.geometry, self.granularity, self.scale_dtype)}
+    def side_spans(self) -> dict[str, bytes]:
+        spans = {"scales": pack_scales(self.scales, self.geometry, self.granularity, self.scale_dtype)}
         if self.zeros is not None:
             spans["zeros"] = panels.pack_factors(self.zeros, self.geometry, self.granularity)
         return spans

@@ -60,6 +60,10 @@ class Sparse(Tree):
         return {"mask": panels.pack_mask(self.mask, self.geometry, bits),
                 "offsets": panels.value_offsets(self.mask, self.geometry, bits).tobytes()}
 
+    @property
+    def own_bytes(self) -> int:
+        return panels.mask_size(self.geometry, self.values.width) + 4 * (self.geometry.stack * self.geometry.panels + 1)
+
     @classmethod
     def from_spans(
         cls, geometry: Geometry, fields: Mapping[str, Any], spans: Mapping[str, bytes], children: Mapping[str, Tree]

@@ -12,7 +12,7 @@ WINDOW = 256
 
 
 def transient_bytes(tree: Tree) -> int:
-    """What the weight's form takes beyond what a dense weight takes: windows, middles between factors, changed bases."""
+    """What the weight's form takes beyond a dense weight: windows, middles between factors, changed bases."""
     if isinstance(tree, Winograd):
         filters = tree.filters.geometry
         block = _clamp(4096 // filters.inputs, 16, 64)

@@ -16,6 +16,7 @@ from cmf.encodings import Tree, Winograd, winograd_filters
 from cmf.encodings.base import F32
 from cmf.errors import RecipeError
 from cmf.ir.graph import Graph, Node
+from cmf.ir.ops import OPS
 from cmf.model import Model
 from cmf.passes.activations import Outcome, make_dynamic, make_static, observe
 from cmf.passes.choose import choose
@@ -60,7 +61,8 @@ def compress(
     codes = _activations(graph, before, recipe, plans, inputs, notes, tell)
     compressed = Model(graph, codec=recipe.codec)
     errors, outputs = _measure(before, graph, layers, codes, (inputs or [])[:MEASURED], tell)
-    report = _report(source.name, recipe, before, graph, layers, notes, errors, outputs)
+    twins = _twins(graph, layers, codes)
+    report = _report(source.name, recipe, before, graph, layers, twins, notes, errors, outputs)
     return compressed, replace(report, seconds=time.perf_counter() - start)
 
 
@@ -136,7 +138,7 @@ def _measure(
     if not inputs:
         return {}, {}
     originals, now = Evaluator(before), Evaluator(after)
-    nodes = {node.outputs[0]: node for node in after.nodes}
+    twins = _twins(after, layers, codes)
     pairs: dict[str, list[tuple[Array, Array]]] = {}
     decoded: dict[str, Array] = {}
     tell("errors", 0, len(inputs))
@@ -146,14 +148,25 @@ def _measure(
             pairs.setdefault(f"output {name}", []).append((values[name], array))
         for layer in layers:
             for node in layer.nodes:
-                output = node.outputs[0]
-                twin = nodes[codes.get(output, output) if codes.get(output) in nodes else output]
-                result = _alone(twin, node, values, after, decoded)
-                pairs.setdefault(f"layer {layer.name}", []).append((values[output], result))
+                result = _alone(twins[node.outputs[0]], node, values, after, decoded)
+                pairs.setdefault(f"layer {layer.name}", []).append((values[node.outputs[0]], result))
         tell("errors", done, len(inputs))
     found = {key: _joint_sqnr(parts) for key, parts in pairs.items()}
     return ({layer.name: found[f"layer {layer.name}"] for layer in layers},
             {name: found[f"output {name}"] for name in before.outputs})
+
+
+def _twins(after: Graph, layers: list[Layer], codes: dict[str, str]) -> dict[str, Node]:
+    """The compressed node of each layer's node, by the original's output."""
+    nodes = {node.outputs[0]: node for node in after.nodes}
+    twins: dict[str, Node] = {}
+    for layer in layers:
+        for node in layer.nodes:
+            output = node.outputs[0]
+            # the integer value of an output may also come from a QuantizeLinear behind a float node
+            twins[output] = next(nodes[name] for name in (codes.get(output), output)
+                                 if name in nodes and nodes[name].op == node.op)
+    return twins
 
 
 def _alone(node: Node, original: Node, values: dict[str, Array], graph: Graph, decoded: dict[str, Array]) -> Array:
@@ -177,15 +190,14 @@ def _joint_sqnr(parts: list[tuple[Array, Array]]) -> float:
 
 
 def _report(
-    name: str, recipe: Recipe, before: Graph, after: Graph, layers: list[Layer], notes: dict[str, list[str]],
-    errors: dict[str, float], outputs: dict[str, float],
+    name: str, recipe: Recipe, before: Graph, after: Graph, layers: list[Layer], twins: dict[str, Node],
+    notes: dict[str, list[str]], errors: dict[str, float], outputs: dict[str, float],
 ) -> Report:
-    nodes = {node.outputs[0].removesuffix("_i8"): node for node in after.nodes}
     lines = []
     for layer in layers:
         node = layer.nodes[0]
-        twin = nodes.get(node.outputs[0], node)
-        value, old = after.value(layer.name), before.value(layer.name).tree
+        twin = twins[node.outputs[0]]
+        value, old = after.value(twin.inputs[OPS[twin.op].weight or 0]), before.value(layer.name).tree
         assert value.tree is not None and value.shape is not None and old is not None
         lines.append(LayerReport(
             layer.name, node.name, layer.op, tuple(sorted(layer.kinds)), value.tree.describe(), twin.compute,

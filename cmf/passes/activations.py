@@ -143,9 +143,8 @@ class _Static:
             self.outcome.notes[weight.name] = why
             return False
         assert weight.tree is not None
-        source = self.code(node.inputs[0])
+        affine = self.affine_of_input(node.inputs[0])
         result = affine_for(*self.ranges[node.outputs[0]])
-        affine = self.affine(source)
         real = np.zeros(1) if bias is None or bias.data is None else bias.data.astype(np.float64).reshape(-1)
         tree = _with_room(weight.tree, real, affine.scale, result.scale)
         summed = _integer_bias(tree, real, affine)
@@ -160,7 +159,7 @@ class _Static:
             weight = self.graph.values[name]
         stem = bias.name if bias is not None else f"{node.outputs[0]}_bias"
         summed_name = self.graph.constant(f"{stem}_i32", summed, "i32")
-        self.emit(node, [source, weight.name, summed_name], result)
+        self.emit(node, [self.code(node.inputs[0]), weight.name, summed_name], result)
         return True
 
     def obstacle(self, node: Node, weight: Value, bias: Value | None) -> str:
@@ -194,6 +193,10 @@ class _Static:
         self.nodes.append(replace(node, inputs=inputs, outputs=[self.outcome.codes[output]], compute="int8_static"))
 
     # ---------------------------------------------------------------- values
+
+    def affine_of_input(self, name: str) -> Affine:
+        """The affine that the i8 value of an activation has or will have."""
+        return self.affine(self.outcome.codes[name]) if name in self.outcome.codes else affine_for(*self.ranges[name])
 
     def affine(self, name: str) -> Affine:
         affine = self.graph.value(name).affine

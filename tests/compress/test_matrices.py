@@ -24,8 +24,8 @@ from cmf.report import sqnr
 
 Array = npt.NDArray[Any]
 F = np.float32
-GEOMETRIES = [Geometry(1, 20, 64, 64), Geometry(1, 17, 9 * 40, 40), Geometry(2, 5, 27, 27), Geometry(1, 33, 9, 9, "rows"),
-              Geometry(1, 1, 1, 1)]
+GEOMETRIES = [Geometry(1, 20, 64, 64), Geometry(1, 17, 9 * 40, 40), Geometry(2, 5, 27, 27),
+              Geometry(1, 33, 9, 9, "rows"), Geometry(1, 1, 1, 1)]
 
 
 def normal(geometry: Geometry, seed: int = 0) -> Array:

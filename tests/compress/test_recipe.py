@@ -123,7 +123,8 @@ levels = st.one_of(
     st.builds(s.Integers, st.sampled_from([1, 2, 3, 4, 5, 6, 8, 16]), st.sampled_from([0, 32, 64, 128])),
     st.builds(s.Cluster, st.integers(2, 256), st.sampled_from(["none", "channel"])),
     st.sampled_from([s.Half("f16"), s.Half("bf16"), s.Signs("ternary"), s.Signs("binary")]))
-activations = st.one_of(st.just(s.Activations("dynamic")), st.floats(50.5, 100).map(lambda p: s.Activations("static", p)))
+percentiles = st.floats(50.5, 100).map(lambda p: s.Activations("static", p))
+activations = st.one_of(st.just(s.Activations("dynamic")), percentiles)
 
 
 @st.composite
@@ -136,7 +137,8 @@ def chains(draw: st.DrawFn, file: bool = True) -> tuple[s.Step, ...]:
     return tuple(steps)
 
 
-patterns = st.one_of(st.sampled_from(KINDS), st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"]), min_size=1))
+characters = st.characters(exclude_characters='"', exclude_categories=["Cs"])
+patterns = st.one_of(st.sampled_from(KINDS), st.text(characters, min_size=1))
 
 
 @given(chains(), st.dictionaries(patterns, chains(file=False), max_size=3))

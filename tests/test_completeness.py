@@ -1,4 +1,4 @@
-"""One list of encodings and one of operators: schema, FORMAT.md, Python, C, tests and goldens agree on names and ids."""
+"""One list of encodings and one of operators: schema, FORMAT.md, Python, C, tests and goldens agree on names, ids."""
 
 import re
 from pathlib import Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from cmf.errors import CmfError, FormatError, GraphError, UnsupportedError
@@ -32,10 +33,9 @@ def from_onnx(model: Any) -> Graph:
     and :class:`~cmf.errors.ShapeError` for what is not valid, :class:`FormatError` for what is no ONNX file.
     """
     proto, folder = _read(model)
+    _check_text(proto)
     try:
         return Importer(proto, folder).run()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"the ONNX model is damaged: a name is not valid text ({error.reason})") from error
     except MemoryError as error:
         raise GraphError("the ONNX model needs more memory than there is", "E_MEMORY") from error
 
@@ -222,6 +222,34 @@ class Importer:
             raise node.error("has no output")
         converter(node)
         node.finish()
+
+
+def _check_text(proto: Any) -> None:
+    """Refuses names that are not UTF-8, which protobuf hands out as bytes."""
+    for text in _texts(proto):
+        if not isinstance(text, str):
+            raise FormatError(f"the ONNX model is damaged: the name {text!r} is not valid text")
+
+
+def _texts(proto: Any) -> Iterator[Any]:
+    graph = proto.graph
+    yield graph.name
+    yield from (entry.domain for entry in proto.opset_import)
+    for entry in proto.metadata_props:
+        yield from (entry.key, entry.value)
+    for declared in (*graph.input, *graph.output):
+        yield declared.name
+        yield from (dim.dim_param for dim in declared.type.tensor_type.shape.dim)
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+            tensors.append(attribute.t)
+    for tensor in tensors:
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
 
 
 def _opset(proto: Any) -> int:

@@ -17,12 +17,14 @@ _INTEGERS = ("i8", "u8", "i16", "u16", "i32")
 
 def _affine(node: OnnxNode, dtype: str) -> Affine | None:
     """The affine, where it is constant and the same for the whole tensor."""
+    if node.dtype(node.input(1)) != "f32":
+        raise node.unsupported(f"a scale of type {node.dtype(node.input(1))} is not supported; supported: f32")
+    if node.has(2) and node.dtype(node.input(2)) != dtype:
+        raise node.error(f"the integers are {dtype}, the zero point is {node.dtype(node.input(2))}")
     scale = node.constant(node.input(1))
     zero = node.constant(node.input(2)) if node.has(2) else np.zeros((), np.int64)
     if scale is None or zero is None or scale.size != 1 or zero.size != 1:
         return None
-    if scale.dtype != np.float32:
-        raise node.unsupported(f"a scale of type {scale.dtype.name} is not supported; supported: f32")
     number = float(scale.reshape(()))
     if not (number > 0 and np.isfinite(number)):
         raise node.error(f"the scale is {number}; it must be a positive number")

@@ -183,7 +183,7 @@ def _spell_out(graph: Graph, rewriter: Rewriter, node: Node) -> None:
     if node.op != "DequantizeLinear" or len(node.inputs) != 1:
         return
     value = graph.value(node.inputs[0])
-    if value.dtype == "i8" or value.affine is None or value.is_constant:
+    if value.dtype == "i8" or value.affine is None or rewriter.producer(value.name, "QuantizeLinear") is not None:
         return
     affine, output = value.affine, node.outputs[0]
     if value.dtype == "i32" and affine.zero_point != 0:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from cmf.errors import CmfError
+from cmf.errors import CmfError, UnsupportedError
 from cmf.ir.graph import Graph
+from cmf.ir.ops import describe
 from cmf.ir.shapes import annotate
 from cmf.ir.verify import verify
 from cmf.passes import (
@@ -65,7 +66,22 @@ def lower(graph: Graph) -> Graph:
     fold_constants.run(graph, keep_weights=False)
     apply(graph, dead_code)
     names.run(graph)
+    _check_runnable(graph)
     return graph
+
+
+def _check_runnable(graph: Graph) -> None:
+    """Refuses what a front end may write but a file may not hold, where no pass could resolve it."""
+    for node in graph.nodes:
+        if node.op in ("QuantizeLinear", "DequantizeLinear"):
+            value = graph.value(node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0])
+            if len(node.inputs) > 1 or value.dtype != "i8":
+                raise UnsupportedError(
+                    f"{describe(node)}: is supported with a constant scale and zero point for the whole tensor, "
+                    f"of 8 bits; not of {value.dtype} with {len(node.inputs)} inputs"
+                )
+        if node.op == "Conv" and not graph.value(node.inputs[1]).is_constant:
+            raise UnsupportedError(f"{describe(node)}: the weight {node.inputs[1]!r} must be a constant")
 
 
 def apply(graph: Graph, module: ModuleType) -> None:

@@ -118,7 +118,7 @@ def _sources(rewriter: Rewriter, user: Node, perm: Perm, elementwise: bool = Tru
 
 
 def _plan(rewriter: Rewriter, user: Node, name: str, perm: Perm, elementwise: bool) -> str | None:
-    """What becomes of one input: as it is, what lies above its Transpose, a permuted constant, a Transpose of its own."""
+    """What becomes of one input: the same, what lies above its Transpose, a permuted constant, or a Transpose."""
     if not name:
         return "same" if elementwise else None
     value, above = rewriter.graph.value(name), rewriter.producer(name, "Transpose")

@@ -10,6 +10,7 @@ import pytest
 from onnx_models import check, model, node, ops, random
 
 from cmf.encodings import Quantized
+from cmf.errors import UnsupportedError
 from cmf.frontend import load
 from cmf.ir.graph import Activation, Affine, Graph
 from cmf.passes.pipeline import lower
@@ -305,3 +306,23 @@ def test_a_scale_for_each_input_stays_exact_as_floats() -> None:
     graph = check(g.build({"x": ["N", 6]}, "y"), {"x": random(3, 6)})
     assert not weights(graph)
     assert ops(graph) == ["MatMul"]
+
+
+def test_conversions_that_are_not_supported() -> None:
+    """A scale for each channel of an activation; u8 as the model's output."""
+    for name, dtype in (("channel", np.int8), ("output", np.uint8)):
+        g = Qdq(dtype)
+        g.constants.update({"s": np.float32([0.5, 0.25]) if name == "channel" else np.float32(0.5)})
+        g.constants["z"] = np.zeros(np.shape(g.constants["s"]), dtype)
+        g.nodes.append(node("QuantizeLinear", "x s z", "q", axis=1))
+        g.nodes.append(node("DequantizeLinear", "q s z", "y", axis=1))
+        proto = g.build({"x": [3, 2]}, "y" if name == "channel" else "y q")
+        with pytest.raises(
+            UnsupportedError, match="QuantizeLinear node 'QuantizeLinear_q': is supported with a constant"
+        ):
+            lower(load(proto))
+
+
+def test_a_convolution_s_weight_must_be_constant() -> None:
+    with pytest.raises(UnsupportedError, match="Conv node 'Conv_y': the weight 'w.*' must be a constant"):
+        lower(load(model([node("Conv", "x w", "y")], {"x": [1, 2, 3, 3], "w": [4, 2, 1, 1]})))

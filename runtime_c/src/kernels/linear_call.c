@@ -1,6 +1,8 @@
 /* What Conv and MatMul have in common as ops: checks, memory, int8. */
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/half.h"
 #include "base/math.h"
 #include "kernels/array.h"
 #include "kernels/linear.h"
@@ -49,7 +51,8 @@ cmf_status cmf_linear_check(const cmf_op_call *call, cmf_linear *l) {
     }
     if (bias) {
         uint8_t wanted = is_static ? CMF_I32 : CMF_F32;
-        CMF_REQUIRE(bias->dtype == wanted, CMF_E_DTYPE, "the bias is %s, not %s", cmf_dtype_name(bias->dtype), cmf_dtype_name(wanted));
+        int is_half = bias->dtype == CMF_F16 && !is_static && l->tree != NULL;
+        CMF_REQUIRE(bias->dtype == wanted || is_half, CMF_E_DTYPE, "the bias is %s, not %s", cmf_dtype_name(bias->dtype), cmf_dtype_name(wanted));
     }
     if (l->tree && node->compute != CMF_FB_COMPUTE_F32)
         CMF_TRY(linear_check_i8(call, l->tree, is_static ? "int8_static" : "int8_dynamic"));
@@ -80,8 +83,14 @@ static size_t linear_codes_bytes(const cmf_linear *l, size_t x_rows, size_t x_n)
     return l->compute == CMF_FB_COMPUTE_INT8_DYNAMIC ? cmf_round64(x_rows * x_n + 64u) + cmf_round64(x_rows * sizeof(float)) : 0u;
 }
 
+/* A bias that the file keeps in f16, as floats. */
+static size_t linear_bias_bytes(const cmf_op_call *call) {
+    const cmf_array *bias = call->node->input_count > 2 ? call->inputs[2] : NULL;
+    return bias && bias->dtype == CMF_F16 ? cmf_round64(cmf_array_count(bias) * sizeof(float)) : 0u;
+}
+
 size_t cmf_linear_scratch(const cmf_linear *l, const cmf_op_call *call, size_t x_rows, size_t x_n) {
-    return linear_codes_bytes(l, x_rows, x_n) + l->shared_bytes + call->workers->threads * l->thread_bytes;
+    return linear_bias_bytes(call) + linear_codes_bytes(l, x_rows, x_n) + l->shared_bytes + call->workers->threads * l->thread_bytes;
 }
 
 void cmf_linear_call(cmf_linear *l, const cmf_op_call *call, size_t x_rows, size_t x_n) {
@@ -89,6 +98,14 @@ void cmf_linear_call(cmf_linear *l, const cmf_op_call *call, size_t x_rows, size
     l->x = call->inputs[0]->data;
     l->y = call->outputs[0]->data;
     l->bias = call->node->input_count > 2 && call->inputs[2] ? call->inputs[2]->data : NULL;
+    if (linear_bias_bytes(call)) {
+        const uint8_t *halves = l->bias;
+        size_t count = cmf_array_count(call->inputs[2]);
+        float *bias = cmf_bump_take(&bump, count * sizeof *bias);
+        for (size_t i = 0; i < count; i++)
+            bias[i] = cmf_f16_to_f32(cmf_load_u16(halves + 2u * i));
+        l->bias = bias;
+    }
     l->kept = call->kept;
     l->workers = call->workers;
     if (l->compute == CMF_FB_COMPUTE_INT8_DYNAMIC) {

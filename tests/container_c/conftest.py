@@ -1,4 +1,4 @@
-"""Builds the library and ``tests/c/test_open.c`` with the sanitizers, once a run."""
+"""Builds the library and the programs that attack it with the sanitizers, once a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,22 +50,52 @@ def build_library(folder: Path, compiler: str, zstd: bool, sanitize: str, flags:
     return folder / "libcmf.a"
 
 
+@dataclass(frozen=True)
+class Build:
+    """The library and how to link programs of ``tests`` with it."""
+
+    compiler: str
+    folder: Path
+    library: Path
+    zstd: bool
+
+    def program(self, name: str, *sources: str) -> str:
+        program = self.folder / name
+        run([self.compiler, "-std=gnu11", "-O1", "-g", *WARNINGS, f"-fsanitize={SANITIZE}",
+             "-fno-sanitize-recover=all", f"-DCMF_TEST_ZSTD={int(self.zstd)}", f"-I{ROOT / 'runtime_c/include'}",
+             f"-I{ROOT / 'runtime_c/src'}", f"-I{ROOT / 'tests/c'}", *(str(ROOT / "tests" / s) for s in sources),
+             str(self.library), *(["-lzstd"] if self.zstd else []), "-lpthread", "-o", str(program)])
+        return str(program)
+
+
 @pytest.fixture(scope="session")
-def open_tool(tmp_path_factory: pytest.TempPathFactory) -> OpenTool:
-    folder = tmp_path_factory.mktemp("open")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("sanitized")
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or ""
     if not compiler or not shutil.which("cmake"):
         need("no C compiler or no cmake")
     if not compiles(compiler, folder, "int main(void) { return 0; }", f"-fsanitize={SANITIZE}"):
         need(f"{compiler} has no sanitizers")
     zstd = compiles(compiler, folder, "#include <zstd.h>\nint main(void) { return ZSTD_isError(0); }", "-lzstd")
-    library = build_library(folder / "library", compiler, zstd, SANITIZE, "-O1 -g")
-    program = folder / "test_open"
-    run([compiler, "-std=gnu11", "-O1", "-g", *WARNINGS, f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all",
-         f"-DCMF_TEST_ZSTD={int(zstd)}", f"-I{ROOT / 'runtime_c/include'}", f"-I{ROOT / 'runtime_c/src'}",
-         str(ROOT / "tests/c/test_open.c"), str(library), *(["-lzstd"] if zstd else []), "-lpthread",
-         "-o", str(program)])
+    return Build(compiler, folder, build_library(folder / "library", compiler, zstd, SANITIZE, "-O1 -g"), zstd)
 
-    def call(*arguments: object) -> str:
-        return run([str(program), *map(str, arguments)])
-    return call
+
+@pytest.fixture(scope="session")
+def open_tool(sanitized: Build) -> OpenTool:
+    program = sanitized.program("test_open", "c/test_open.c")
+    return lambda *arguments: run([program, *map(str, arguments)])
+
+
+@pytest.fixture(scope="session")
+def replay(sanitized: Build) -> OpenTool:
+    program = sanitized.program("replay", "fuzz/fuzz_open.c", "fuzz/replay.c")
+    return lambda *arguments: run([program, *map(str, arguments)])
+
+
+@pytest.fixture
+def flatc() -> str:
+    found = os.environ.get("FLATC") or shutil.which("flatc")
+    if not found:
+        need("no flatc")
+    assert found
+    return found

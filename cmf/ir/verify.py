@@ -13,6 +13,7 @@ from cmf.ir.ops import OPS, describe, op_of, option
 from cmf.ir.shapes import Info, check_limits, infer
 
 _COMPUTE = {"f32": None, "int8_static": None, "int8_dynamic": ("Conv", "MatMul")}
+_LEAST, _MOST = float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)
 _REQUANTIZE = ("f32_rne", "tflite_q31")
 #: Operators that int8_static nodes may have (FORMAT.md, section 5.2: nodes with an f32 operator, and movers of codes).
 _NOT_INTEGER = {
@@ -79,8 +80,8 @@ def _check_value(name: str, value: Value) -> None:
 def _check_affine(name: str, value: Value, affine: Affine) -> None:
     if value.dtype not in ("i8", "u8", "i16", "u16", "i32"):
         raise GraphError(f"value {name!r} is {value.dtype}: only integers up to 32 bits have a scale and zero point")
-    if not (affine.scale > 0 and np.isfinite(np.float32(affine.scale))):
-        raise GraphError(f"value {name!r} has scale {affine.scale}; it must be a positive number")
+    if not _LEAST <= affine.scale <= _MOST:
+        raise GraphError(f"value {name!r} has scale {affine.scale}; it must be a positive f32 number")
     limits = np.iinfo(NUMPY_DTYPES[value.dtype])
     if not limits.min <= affine.zero_point <= limits.max:
         raise GraphError(f"value {name!r} has zero point {affine.zero_point}, outside {value.dtype}")

@@ -77,8 +77,8 @@ static void scalar_gemm_i8(const cmf_gemm *g) {
             const int8_t *a = scalar_row_i8(g->a, t * g->a_tap + r, g->a_offset);
             for (uint32_t i = 0; i < g->n; i += 4u, line += CMF_LINE_BYTES)
                 for (uint32_t l = 0; l < CMF_PANEL; l++)
-                    for (uint32_t k = 0; k < 4u; k++)
-                        sum[l] += (uint32_t)(a[i + k] * line[4u * l + k]);
+                    for (uint32_t b = 0; b < 4u; b++)
+                        sum[l] += (uint32_t)(a[i + b] * line[4u * l + b]);
         }
         memcpy(c, sum, sizeof sum);
     }

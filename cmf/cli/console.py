@@ -50,14 +50,18 @@ def guarded(invoke: Any, ctx: click.Context) -> Any:
         return invoke(ctx)
     try:
         return invoke(ctx)
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
     except CmfError as cause:
         raise Failure(str(cause)) from None
     except OSError as cause:
-        if cause.filename is None:
-            raise
-        raise Failure(f"{os.fspath(cause.filename)}: {cause.strerror}") from None
+        where = "" if cause.filename is None else f"{os.fspath(cause.filename)}: "
+        raise Failure(f"{where}{cause.strerror or cause}") from None
     except MemoryError:
         raise Failure("out of memory") from None
+    except Exception as cause:
+        raise Failure(f"a fault in this program, please report it: {type(cause).__name__}: {cause} "
+                      "(CMF_DEBUG=1 shows where)") from None
 
 
 def bytes_text(size: float) -> str:

@@ -208,3 +208,13 @@ def test_installed_commands_and_tracebacks(small: Path, tmp_path: Path) -> None:
     assert debug.returncode == 1 and "Traceback" in debug.stderr and "CmfError" in debug.stderr
     version = subprocess.run([folder / "cmf", "--version"], capture_output=True, text=True, check=True)
     assert version.stdout.split() == ["cmf,", "version", cmf.__version__]
+
+
+def test_faults_of_the_program_are_one_line_too(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cmf.cli import inspect
+
+    def broken(_: Path) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(inspect, "describe", broken)
+    assert refused("inspect", small).startswith("a fault in this program, please report it: KeyError: 'surprise'")

@@ -3,11 +3,11 @@
 
     python tools/check_models.py FOLDER [NAME ...]
 
-Needs onnx and onnxruntime. Checks every .onnx file of a folder (or those whose names contain NAME): lowers it, evaluates
-it on random inputs (symbolic dimensions become 2, 3, ...), and prints the largest difference relative to the output's
-scale, which may be 1e-4 for float networks. Networks that run as integers may differ by roundings, as ONNX Runtime's own
-optimization levels do: their outputs may be four steps apart. Ends with 1 if a network is not within its limit;
-unsupported ones are listed, and are failures if they were named.
+Needs onnx and onnxruntime. Checks every .onnx file of a folder (or those whose names contain NAME): lowers it,
+evaluates it on random inputs (symbolic dimensions become 2, 3, ...), and prints the largest difference relative to the
+output's scale, which may be 1e-4 for float networks. Networks that run as integers may differ by roundings, as ONNX
+Runtime's own optimization levels do: their outputs may be four steps apart. Ends with 1 if a network is not within its
+limit; unsupported ones are listed, and are failures if they were named.
 """
 
 from __future__ import annotations

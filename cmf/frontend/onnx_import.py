@@ -85,6 +85,7 @@ class Importer:
         self.graph = Graph(name=proto.graph.name or "model", layout="channels_first")
         self.infos: dict[str, Info] = {}
         self._aliases: dict[str, str] = {}
+        self._derived: dict[str, str] = {}
         source = proto.graph
         self._output_names = [o.name for o in source.output]
         self._reserved = {name for node in source.node for name in (*node.input, *node.output)}
@@ -111,6 +112,7 @@ class Importer:
             if self._aliases.get(name, name) not in self.infos:
                 raise GraphError(f"output {name!r} is never written")
             self.graph.outputs.append(self._aliases.get(name, name))
+        self._take_names()
         for entry in self.proto.metadata_props:
             self.graph.metadata[entry.key] = entry.value
         return self.graph
@@ -131,6 +133,11 @@ class Importer:
         name = self._fresh(stem)
         self._constant(name, data)
         return name
+
+    def derive(self, name: str, data: Array) -> str:
+        new = self.add_constant(name, data)
+        self._derived[new] = self._derived.get(name, name)
+        return new
 
     def emit(
         self,
@@ -164,6 +171,14 @@ class Importer:
         self._aliases[output] = name
 
     # ------------------------------------------------------------ inside
+
+    def _take_names(self) -> None:
+        """Constants computed from initializers that nothing else reads get their names."""
+        read = {name for node in self.graph.nodes for name in node.inputs}
+        for new, old in self._derived.items():
+            if new in read and old not in read and old not in self.graph.outputs:
+                self.graph.rename(new, old)
+                read.add(old)
 
     def _fresh(self, stem: str) -> str:
         name, number = stem, 0

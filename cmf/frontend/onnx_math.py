@@ -150,7 +150,7 @@ def gemm(node: OnnxNode) -> None:
     if alpha != 1.0:
         data = node.constant(b)
         if data is not None and data.dtype == np.float32:
-            b, alpha = node.add_constant(data * np.float32(alpha), b), 1.0
+            b, alpha = node.derived(b, data * np.float32(alpha)), 1.0
     if c is not None and beta != 1.0:
         c = node.emit("Mul", [c, node.add_constant(np.float32(beta).reshape(()))]) if beta else None
     columns = node.known_shape(b)[1]
@@ -170,7 +170,7 @@ def _transposed(node: OnnxNode, name: str) -> str:
     data = node.importer.graph.value(name).data
     if data is None:
         return node.emit("Transpose", [name], {"perm": (1, 0)})
-    return node.add_constant(np.ascontiguousarray(data.T), f"{name}.T")
+    return node.derived(name, np.ascontiguousarray(data.T))
 
 
 def _bias_vector(node: OnnxNode, name: str, columns: Dim) -> str | None:
@@ -187,7 +187,7 @@ def _bias_vector(node: OnnxNode, name: str, columns: Dim) -> str | None:
         and data.size in (1, columns)
     ):
         if data.ndim < 2 or data.shape[0] == 1:
-            return node.add_constant(np.broadcast_to(data.reshape(-1), (columns,)).copy(), name)
+            return node.derived(name, np.broadcast_to(data.reshape(-1), (columns,)).copy())
     return None
 
 

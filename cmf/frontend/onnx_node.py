@@ -179,6 +179,10 @@ class OnnxNode:
     def add_constant(self, data: Array, stem: str | None = None) -> str:
         return self.importer.add_constant(stem or f"{self.name}/constant", data)
 
+    def derived(self, name: str, data: Array) -> str:
+        """A constant that was computed from another one, whose name it takes if nothing else reads that."""
+        return self.importer.derive(name, data)
+
     def emit(
         self,
         op: str,

@@ -137,6 +137,13 @@ class Graph:
         self.values[name] = Value(name, dtype or names[data.dtype.name], tuple(int(d) for d in data.shape), data=data)
         return name
 
+    def rename(self, old: str, new: str) -> None:
+        """Gives a constant another name, which nothing may use; a value of that name is dropped."""
+        self.values.pop(new, None)
+        self.values = {new if name == old else name: value for name, value in self.values.items()}
+        self.values[new].name = new
+        self.replace_uses(old, new)
+
     def replace_uses(self, old: str, new: str) -> None:
         """Makes every consumer (and graph output) of ``old`` use ``new``."""
         for node in self.nodes:

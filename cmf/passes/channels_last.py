@@ -30,7 +30,7 @@ def run(graph: Graph) -> int:
             continue
         rewriter.set_input(node, 0, _transposed(rewriter, turned, node.inputs[0]))
         if node.op == "Conv":
-            rewriter.set_input(node, 1, _transposed(rewriter, turned, node.inputs[1]))
+            _turn_weight(rewriter, turned, node)
         elif resizes:
             rewriter.set_input(node, 1, permuted_vector(rewriter, node.inputs[1], TO_LAST))
         _turn_output(rewriter, node)
@@ -40,14 +40,24 @@ def run(graph: Graph) -> int:
 
 
 def _transposed(rewriter: Rewriter, turned: dict[str, str], name: str) -> str:
-    """A value as [N, H, W, C]; a weight [O, I, kh, kw] as [O, kh, kw, I]."""
+    """A value [N, C, H, W] as [N, H, W, C]: one Transpose for all that read it."""
     if name not in turned:
-        data = rewriter.data(name)
-        if data is not None and rewriter.graph.value(name).affine is None:
-            turned[name] = rewriter.constant(name, np.ascontiguousarray(data.transpose(TO_LAST)))
-        else:
-            turned[name] = emit_transpose(rewriter, name, TO_LAST)
+        turned[name] = emit_transpose(rewriter, name, TO_LAST)
     return turned[name]
+
+
+def _turn_weight(rewriter: Rewriter, turned: dict[str, str], node: Node) -> None:
+    """[O, I/g, kh, kw] becomes [O, kh, kw, I/g]."""
+    name = node.inputs[1]
+    data = rewriter.data(name)
+    if data is None:
+        rewriter.set_input(node, 1, _transposed(rewriter, turned, name))
+    elif name in turned:
+        rewriter.set_input(node, 1, turned[name])
+    else:
+        rewriter.change_constant(node, 1, np.ascontiguousarray(data.transpose(TO_LAST)))
+        if node.inputs[1] != name:
+            turned[name] = node.inputs[1]
 
 
 def emit_transpose(rewriter: Rewriter, name: str, perm: tuple[int, ...]) -> str:

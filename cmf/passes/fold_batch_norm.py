@@ -18,7 +18,9 @@ def run(graph: Graph) -> int:
     integers = dequantized_weights(graph)
     for node in list(graph.nodes):
         # a product of two activations is not a layer
-        layer = node.op in ("Conv", "MatMul") and (graph.value(node.inputs[1]).is_constant or node.inputs[1] in integers)
+        layer = node.op in ("Conv", "MatMul") and (
+            graph.value(node.inputs[1]).is_constant or node.inputs[1] in integers
+        )
         if layer and node.compute == "f32":
             while _fold_next(graph, rewriter, node):
                 count += 1
@@ -72,9 +74,9 @@ def _scale(rewriter: Rewriter, node: Node, factor: Array, divide: bool) -> bool:
         shifted = None if bias is None else bias / factor if divide else bias * factor
     if not np.all(np.isfinite(scaled)) or shifted is not None and not np.all(np.isfinite(shifted)):
         return False
-    rewriter.set_input(node, 1, rewriter.constant(node.inputs[1], scaled))
+    rewriter.change_constant(node, 1, scaled)
     if shifted is not None:
-        rewriter.set_input(node, 2, rewriter.constant(node.inputs[2], shifted))
+        rewriter.change_constant(node, 2, shifted)
     return True
 
 
@@ -85,7 +87,7 @@ def _shift(rewriter: Rewriter, node: Node, offset: Array) -> None:
         return
     bias = rewriter.data(name)
     if bias is not None:
-        rewriter.set_input(node, 2, rewriter.constant(name, bias + offset))
+        rewriter.change_constant(node, 2, bias + offset)
     else:
         rewriter.set_input(
             node, 2, rewriter.emit("Add", [name, rewriter.constant(f"{name}/offset", offset)], stem=name)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmf.encodings import Quantized
+from cmf.encodings import Geometry, Quantized
 from cmf.errors import CmfError
 from cmf.ir.geometry import to_matrix, weight_geometry
 from cmf.ir.graph import Graph, Node, Value
 from cmf.ir.ops import op_of, option
+from cmf.passes import dead_code
 from cmf.passes.fold_constants import dequantize_inputs
 from cmf.passes.rewrite import Array, Rewriter, fixed
 
@@ -34,48 +35,67 @@ def run(graph: Graph) -> int:
     """Returns the number of weights turned. Needs a channels-last graph."""
     rewriter, count = Rewriter(graph), 0
     turned: dict[tuple[str, str, int], str | None] = {}
-    for node in graph.nodes:
+    names: dict[str, str] = {}
+    for node in list(graph.nodes):
         slot = op_of(node).weight
         if slot is None or graph.value(node.inputs[slot]).is_constant:
             continue
         key = (node.inputs[slot], node.op, int(node.options.get("group", 1)))
         if key not in turned:
-            turned[key] = _turn(graph, rewriter, node, node.inputs[slot])
+            turned[key] = _turn(graph, rewriter, names, node, node.inputs[slot])
         name = turned[key]
         if name is not None:
             rewriter.set_input(node, slot, name)
             count += 1
+    # what computed the weights is dead; they take its name
+    dead_code.run(graph)
+    for name, stem in names.items():
+        if stem not in graph.values:
+            graph.rename(name, stem)
     return count
 
 
-def _turn(graph: Graph, rewriter: Rewriter, node: Node, name: str) -> str | None:
-    integers = _resolve(graph, rewriter, name)
+def _turn(graph: Graph, rewriter: Rewriter, names: dict[str, str], node: Node, name: str) -> str | None:
+    """Adds the tree that a weight of a node stands for, and returns its name; None where there is none.
+
+    ``names`` gets the name that the weight has in the model, not that of a permuted copy.
+    """
+    steps = _steps(graph, rewriter, name)
+    integers = _resolve(graph, steps)
     if integers is None or integers.scale is None or integers.codes.size == 0:
         return None
     try:
         geometry = weight_geometry(node.op, integers.codes.shape, node.options)
     except CmfError:
         return None
-    codes, zero = integers.codes, integers.zero
+    tree = _tree(node.op, geometry, integers)
+    if tree is None:
+        return None
+    named = next((s for s in reversed(steps) if s.op not in ("Transpose", "Reshape")), steps[-1]).outputs[0]
+    value: Value = rewriter.value(named, "f32", tuple(int(d) for d in integers.codes.shape))
+    value.tree = tree
+    names[value.name] = named
+    return value.name
+
+
+def _tree(op: str, geometry: Geometry, integers: Integers) -> Quantized | None:
+    codes, scale, zero = integers.codes, integers.scale, integers.zero
+    assert scale is not None
     if codes.dtype == np.uint8:
         codes = (codes.astype(np.int16) - 128).astype(np.int8)
         zero = np.array(-128, np.int32) if zero is None else zero.astype(np.int32) - 128
-    shape = codes.shape
-    matrix = to_matrix(codes, node.op, geometry)
-    scales = _by_channel(to_matrix(np.broadcast_to(integers.scale, shape), node.op, geometry))
-    zeros = None
-    if zero is not None and np.any(zero != 0):
-        zeros = _by_channel(to_matrix(np.broadcast_to(zero, shape), node.op, geometry))
-        if zeros is None or scales is None or np.any(zeros < -128) or np.any(zeros > 127):
-            return None
-        zeros = np.broadcast_to(zeros, scales.shape) if zeros.size == 1 else zeros
-        scales = np.broadcast_to(scales, zeros.shape)
-        zeros = np.ascontiguousarray(zeros.astype(np.int8))
+    matrix = to_matrix(codes, op, geometry)
+    scales = _by_channel(to_matrix(np.broadcast_to(scale, codes.shape), op, geometry))
     if scales is None or not np.all(np.isfinite(scales)):
         return None
-    value: Value = rewriter.value(name, "f32", tuple(int(d) for d in shape))
-    value.tree = Quantized(geometry, matrix, np.ascontiguousarray(scales, np.float32), bits=_bits(matrix), zeros=zeros)
-    return value.name
+    zeros = None
+    if zero is not None and np.any(zero != 0):
+        zeros = _by_channel(to_matrix(np.broadcast_to(zero, codes.shape), op, geometry))
+        if zeros is None or np.any(zeros < -128) or np.any(zeros > 127):
+            return None
+        zeros, scales = np.broadcast_arrays(zeros.astype(np.int8), scales)
+        zeros = np.ascontiguousarray(zeros)
+    return Quantized(geometry, matrix, np.ascontiguousarray(scales, np.float32), bits=_bits(matrix), zeros=zeros)
 
 
 def _bits(codes: Array) -> int:
@@ -92,15 +112,20 @@ def _by_channel(matrix: Array) -> Array | None:
     return first[:1, :1] if np.all(first == first[0, 0, 0]) else first
 
 
-def _resolve(graph: Graph, rewriter: Rewriter, name: str) -> Integers | None:
-    """Walks from a weight back to the constant integers that it is computed from."""
+def _steps(graph: Graph, rewriter: Rewriter, name: str) -> list[Node]:
+    """The nodes from constant integers to a weight, first to last."""
     steps: list[Node] = []
     node = rewriter.producer(name)
     while node is not None:
         steps.append(node)
         node = rewriter.producer(_through(graph, node))
-    found = _start(graph, steps.pop()) if steps else None
-    for step in reversed(steps):
+    return steps[::-1]
+
+
+def _resolve(graph: Graph, steps: list[Node]) -> Integers | None:
+    """The integers, scale and zero point that the steps give."""
+    found = _start(graph, steps[0]) if steps else None
+    for step in steps[1:]:
         if found is None:
             return None
         found = _apply(graph, step, found)

@@ -277,22 +277,19 @@ def _permute_rows(rewriter: Rewriter, user: Node, source: Shape, perm: Perm) -> 
     if weight.shape is None or len(weight.shape) != 2:
         return False
     if weight.data is not None:
-        rewriter.set_input(reader, 1, rewriter.constant(weight.name, np.ascontiguousarray(weight.data[order])))
+        rewriter.change_constant(reader, 1, np.ascontiguousarray(weight.data[order]))
         return True
     tree = weight.tree
     if not isinstance(tree, Quantized) or tree.group:
         return False
-    moved = rewriter.value(weight.name, weight.dtype, weight.shape)
-    moved.tree = Quantized(
-        tree.geometry,
-        np.ascontiguousarray(tree.codes[:, :, order]),
-        tree.scales,
-        tree.bits,
-        tree.zeros,
-        0,
-        tree.scale_dtype,
-    )
-    rewriter.set_input(reader, 1, moved.name)
+    codes = np.ascontiguousarray(tree.codes[:, :, order])
+    moved = Quantized(tree.geometry, codes, tree.scales, tree.bits, tree.zeros, 0, tree.scale_dtype)
+    if rewriter.only_use(weight.name) is reader:
+        weight.tree = moved
+    else:
+        value = rewriter.value(weight.name, weight.dtype, weight.shape)
+        value.tree = moved
+        rewriter.set_input(reader, 1, value.name)
     return True
 
 

@@ -409,3 +409,28 @@ def test_weights_of_integers_are_not_folded_before_they_are_taken_over() -> None
     assert fold_constants.run(graph, keep_weights=False) == 2
     lowered = pipeline.lower(load(model(nodes, {"x": ["N", 4]}, constants=constants)))
     assert isinstance(lowered.value(lowered.nodes[0].inputs[1]).tree, Quantized)
+
+
+def test_weights_keep_their_names() -> None:
+    """Recipes choose weights by name: a transposed, permuted or folded weight is still the model's weight."""
+    constants = {
+        "conv.weight": random(8, 4, 3, 3),
+        "scale": vector(8, 1, 1, 1),
+        "fc.weight": random(7, 8 * 4 * 3, seed=2),
+        "fc.bias": random(7, seed=3),
+        "codes": np.arange(-14, 14, dtype=np.int8).reshape(4, 7),
+        "step": random(4, 1, seed=4),
+    }
+    nodes = [
+        node("Conv", "x conv.weight", "a"),
+        node("Mul", "a scale", "s"),
+        node("Flatten", "s", "f"),
+        node("Gemm", "f fc.weight fc.bias", "g", transB=1, alpha=2.0),
+        node("Cast", "codes", "c", to=1),
+        node("Mul", "c step", "last.weight"),
+        node("Gemm", "g last.weight", "y", transB=1),
+    ]
+    graph = check(model(nodes, {"x": NCHW}, constants=constants), x(), tolerance=1e-5)
+    layers = [n for n in graph.nodes if n.op in ("Conv", "MatMul")]
+    assert [n.inputs[1] for n in layers] == ["conv.weight", "fc.weight", "last.weight"]
+    assert layers[1].inputs[2] == "fc.bias"

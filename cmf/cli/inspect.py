@@ -130,6 +130,26 @@ def _tensor(info: Any) -> dict[str, Any]:
     return {"name": info.name, "dtype": info.dtype.name, "shape": shape, "affine": affine}
 
 
+def _table(rows: list[dict[str, Any]], wide: bool) -> Table:
+    """A line for each weight; where there is little room, without what can be spared."""
+    columns: list[tuple[str, Any]] = [
+        ("weight", lambda row: escape(row["name"])),
+        ("op", lambda row: ", ".join(row["ops"])),
+        ("encoding", lambda row: escape(row["tree"])),
+        ("shape", lambda row: "x".join(map(str, row["shape"]))),
+        ("bits", lambda row: f"{row['bits']:.2f}"),
+        *((key, lambda row, key=key: bytes_text(row[key])) for key in ("encoded", "flash", "resident", "transient")),
+    ]
+    columns = [column for column in columns if wide or column[0] not in ("op", "shape", "encoded")]
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading, _ in columns:
+        words = heading in ("weight", "op", "encoding", "shape")
+        table.add_column(heading, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for row in rows:
+        table.add_row(*(cell(row) for _, cell in columns))
+    return table
+
+
 def show(facts: dict[str, Any]) -> None:
     """The same for people."""
     console, sizes, graph, totals = out(), facts["bytes"], facts["graph"], facts["totals"]
@@ -145,16 +165,7 @@ def show(facts: dict[str, Any]) -> None:
             shape = "[...]" if tensor["shape"] is None else "[" + ", ".join(map(str, tensor["shape"])) + "]"
             console.print(f"  {kind[:-1]} {escape(tensor['name'])}: {tensor['dtype']} {escape(shape)}")
     if facts["weights"]:
-        table = Table(box=SIMPLE, pad_edge=False)
-        for heading in ("weight", "op", "encoding", "shape"):
-            table.add_column(heading, overflow="fold")
-        for heading in ("bits", "encoded", "flash", "resident", "transient"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in facts["weights"]:
-            table.add_row(escape(row["name"]), ", ".join(row["ops"]), escape(row["tree"]),
-                          "x".join(map(str, row["shape"])), f"{row['bits']:.2f}",
-                          *(bytes_text(row[key]) for key in ("encoded", "flash", "resident", "transient")))
-        console.print(table)
+        console.print(_table(facts["weights"], console.width >= 110))
     console.print(f"{totals['weights']} weights, {totals['parameters']:,} parameters, {bytes_text(totals['encoded'])} "
                   f"encoded, {totals['bits']:.2f} bits each; {facts['constants']['count']} constants, "
                   f"{bytes_text(facts['constants']['encoded'])}; at most {bytes_text(totals['transient'])} transient "

@@ -4,10 +4,10 @@
     pip install torch numpy onnx
     python tools/train_lenet.py --data package/data --out tests/fixtures
 
-Writes ``lenet_300_100.onnx`` (LeCun et al. 1998: 784-300-100-10), ``lenet5.onnx`` (the form of Caffe's examples: 20 and 50
-filters of 5 x 5, 500 hidden units, no activation after the convolutions) and ``mnist_sample.npz`` (the first digits of
-the test set). Both networks take ``image``, f32 [N, 1, 28, 28], pixels / 255, and give ``logits`` [N, 10]. The export is done by hand:
-a graph that a reader can check, and the same bytes from the same weights.
+Writes ``lenet_300_100.onnx`` (LeCun et al. 1998: 784-300-100-10), ``lenet5.onnx`` (the form of Caffe's examples: 20
+and 50 filters of 5 x 5, 500 hidden units, no activation after the convolutions) and ``mnist_sample.npz`` (the first
+digits of the test set). Both networks take ``image``, f32 [N, 1, 28, 28], pixels / 255, and give ``logits`` [N, 10]. The
+export is done by hand: a graph that a reader can check, and the same bytes from the same weights.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def export(net: nn.Module, name: str, path: Path) -> None:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])],
         [numpy_helper.from_array(v, k) for k, v in weights.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], producer_name="cmf tools/train_lenet.py")
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="cmf tools/train_lenet.py")
     model.ir_version = 8
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))

@@ -6,8 +6,8 @@
 
 Writes ``lenet_300_100.onnx`` (LeCun et al. 1998: 784-300-100-10), ``lenet5.onnx`` (the form of Caffe's examples: 20
 and 50 filters of 5 x 5, 500 hidden units, no activation after the convolutions) and ``mnist_sample.npz`` (the first
-digits of the test set). Both networks take ``image``, f32 [N, 1, 28, 28], pixels / 255, and give ``logits`` [N, 10]. The
-export is done by hand: a graph that a reader can check, and the same bytes from the same weights.
+digits of the test set). Both networks take ``image``, f32 [N, 1, 28, 28], pixels / 255, and give ``logits`` [N, 10].
+The export is done by hand: a graph that a reader can check, and the same bytes from the same weights.
 """
 
 from __future__ import annotations

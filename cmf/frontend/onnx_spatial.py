@@ -136,9 +136,6 @@ def resize(node: OnnxNode) -> None:
     node.must_be("exclude_outside", 0)
     node.choice("keep_aspect_ratio_policy", "stretch", ("stretch",))
     node.ignore("cubic_coeff_a", "extrapolation_value", "roi")
-    axes = node.integers("axes") or list(range(len(shape)))
-    if sorted(a % max(len(shape), 1) for a in axes) != list(range(len(shape))) or axes != sorted(axes):
-        raise node.unsupported(f"axes = {axes} is not supported; supported: all axes in order")
     scales = _scales(node)
     sizes = _sizes(node, x, scales)
     factors = _factors(node, x, sizes, scales)
@@ -151,25 +148,37 @@ def resize(node: OnnxNode) -> None:
     node.result("Resize", [x, sizes], {"mode": mode, "coordinates": coordinates})
 
 
+def _axes(node: OnnxNode) -> list[int]:
+    """The axes that scales and sizes speak of: all where none are named."""
+    rank = len(node.known_shape(node.input(0)))
+    axes = node.integers("axes") or list(range(rank))
+    if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) != len(axes):
+        raise node.error(f"axes {axes} do not fit a value of {rank} dimensions")
+    return [a % rank for a in axes]
+
+
 def _scales(node: OnnxNode) -> list[float] | None:
-    """The scales input, None where sizes are given."""
+    """A scale for each dimension, None where sizes are given."""
+    axes = _axes(node)
     if node.has(3):
         return None
     if not node.has(2):
         raise node.error("needs scales or sizes")
     data = node.known(2, "scales")
-    if data.dtype != np.float32 or data.shape != (len(node.known_shape(node.input(0))),):
-        raise node.error("scales must be f32, one for each dimension")
-    scales = [float(s) for s in data]
+    if data.dtype != np.float32 or data.shape != (len(axes),):
+        raise node.error(f"scales must be f32, one for each of {len(axes)} axes")
+    scales = [1.0] * len(node.known_shape(node.input(0)))
+    for axis, scale in zip(axes, data):
+        scales[axis] = float(scale)
     if not all(0 < s < 2**31 for s in scales):
         raise node.error(f"scales {scales} must be positive")
     return scales
 
 
 def _sizes(node: OnnxNode, x: str, scales: list[float] | None) -> str:
-    if scales is None:
-        return node.indices(node.input(3))
     shape = node.known_shape(x)
+    if scales is None:
+        return _all_sizes(node, x, node.indices(node.input(3)))
     target: list[int] = []
     for i, (dim, scale) in enumerate(zip(shape, scales)):
         if scale != int(scale) and (isinstance(dim, str) or dim * scale != int(dim * scale)):
@@ -181,6 +190,16 @@ def _sizes(node: OnnxNode, x: str, scales: list[float] | None) -> str:
         return node.add_constant(np.array(target, np.int64), f"{node.name}/sizes")
     sizes = node.emit("Shape", [x])
     return node.emit("Mul", [sizes, node.add_constant(np.array(scales, np.int64))])
+
+
+def _all_sizes(node: OnnxNode, x: str, sizes: str) -> str:
+    """Sizes for all axes, those that are not named as in the input."""
+    axes, rank = _axes(node), len(node.known_shape(x))
+    if axes == list(range(rank)):
+        return sizes
+    everything = node.emit("Concat", [node.emit("Shape", [x]), sizes], {"axis": 0})
+    order = [rank + axes.index(i) if i in axes else i for i in range(rank)]
+    return node.emit("Gather", [everything, node.add_constant(np.array(order, np.int64))], {"axis": 0})
 
 
 def _factors(node: OnnxNode, x: str, sizes: str, scales: list[float] | None) -> list[float | None]:

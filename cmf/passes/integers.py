@@ -13,6 +13,7 @@ import numpy as np
 
 from cmf.encodings.base import Tree
 from cmf.ir.graph import Affine, Graph, Node, Value
+from cmf.ir.ops import op_of
 from cmf.ir.verify import has_i8
 from cmf.passes.fold_constants import dequantize_inputs
 from cmf.passes.rewrite import Array, Rewriter, sort
@@ -39,6 +40,7 @@ _REAL = {
     "Softmax",
     "ReduceMean",
     "ReduceMax",
+    "Resize",
 }
 #: Operators that move codes of their first input; MaxPool too, since rounding keeps the order.
 _MOVES = {"Reshape", "Transpose", "Slice", "Gather", "MaxPool", "Expand"}
@@ -215,13 +217,7 @@ def _turn(graph: Graph, rewriter: Rewriter, node: Node) -> bool:
             return False
     elif node.op in _REAL:
         sources = [_codes(rewriter, name) if name else None for name in node.inputs]
-        constant = [
-            bool(name) and graph.value(name).data is not None and graph.value(name).dtype == "f32"
-            for name in node.inputs
-        ]
-        if sources[0] is None or not all(
-            s is not None or c or not n for s, c, n in zip(sources, constant, node.inputs)
-        ):
+        if sources[0] is None or not all(sources[i] is not None or _stays(graph, node, i) for i in range(len(sources))):
             return False
         if node.op == "Concat" and not all(sources):
             return False
@@ -242,6 +238,15 @@ def _turn(graph: Graph, rewriter: Rewriter, node: Node) -> bool:
     rewriter.remove(kept)
     rewriter.set_output(node, kept.outputs[0])
     return True
+
+
+def _stays(graph: Graph, node: Node, index: int) -> bool:
+    """May an input of an integer node be other than i8: absent, a float constant, or a shape?"""
+    name = node.inputs[index]
+    if not name or index in op_of(node).shape_inputs:
+        return True
+    value = graph.value(name)
+    return value.data is not None and value.dtype == "f32"
 
 
 def _turn_product(graph: Graph, rewriter: Rewriter, node: Node, result: Value) -> bool:

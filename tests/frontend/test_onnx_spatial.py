@@ -124,6 +124,19 @@ def test_rounding_to_nearest_with_half_pixels(factor: int, rounding: str) -> Non
     check(model([resize], {"x": [1, 2, 3, 5]}, constants={"s": scales}), {"x": random(1, 2, 3, 5)})
 
 
+@pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1], [0, 1, 2, 3]])
+@pytest.mark.parametrize("by", ["scales", "sizes"])
+@pytest.mark.parametrize("shape", [[2, 3, 4, 5], ["N", 3, "H", "W"]])
+def test_resize_of_some_axes(axes: list[int], by: str, shape: list[int | str]) -> None:
+    factors = {0: 1, 1: 1, 2: 2, 3: 3}
+    resize = node("Resize", "x - s" if by == "scales" else "x - - s", "y", axes=axes, mode="linear")
+    if by == "scales":
+        data = np.array([factors[a % 4] for a in axes], np.float32)
+    else:
+        data = np.array([factors[a % 4] * (2, 3, 4, 5)[a] for a in axes], np.int64)
+    check(model([resize], {"x": shape}, constants={"s": data}, opset=18), {"x": random(2, 3, 4, 5)})
+
+
 def test_resize_that_is_not_supported() -> None:
     sizes = np.array([1, 2, 5, 7], np.int64)
     for attributes, match in [

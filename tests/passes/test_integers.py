@@ -151,6 +151,26 @@ def test_concat(same: bool) -> None:
     assert ops(graph) == ["QuantizeLinear", "QuantizeLinear", "Concat", "DequantizeLinear"]
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_resize(mode: str) -> None:
+    g = Qdq()
+    g.constants["f"] = np.array([1, 1, 2, 2], np.float32)
+    g.pair("y", 2**-5, 128, g.op("Resize", f"{g.pair('x', 2**-4, 100)} - f", "p", mode=mode))
+    graph = check(g.build({"x": [2, 3, 4, 4]}, "y_d"), {"x": random(2, 3, 4, 4)})
+    assert next(n for n in graph.nodes if n.op == "Resize").compute == "int8_static"
+
+
+@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "HardSwish", "Clip", "Softmax", "ReduceMean"])
+def test_one_input(op: str) -> None:
+    g = Qdq()
+    g.constants.update({"low": np.float32(-0.5), "high": np.float32(0.75)})
+    attributes = {"axes": [1], "keepdims": 0} if op == "ReduceMean" else {}
+    out = g.op(op, g.pair("x", 2**-4, 100) + (" low high" if op == "Clip" else ""), "a", **attributes)
+    g.pair("y", 2**-7, 90, out)
+    graph = check(g.build({"x": [4, 6]}, "y_d"), {"x": random(4, 6)})
+    assert next(n for n in graph.nodes if n.op == op).compute == "int8_static"
+
+
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "AveragePool"])
 def test_average_pools(op: str) -> None:
     g = Qdq()

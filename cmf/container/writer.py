@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -210,13 +211,26 @@ def _used_values(graph: Graph) -> list[Value]:
     return [graph.value(name) for name in names]
 
 
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Writes equal strings, vectors of numbers and tables of options once: many nodes have the same."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 14)
+        self.known: dict[Any, int] = {}
+
+    def once(self, key: Any, make: Callable[[], int]) -> int:
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
+
+
 def _metadata(graph: Graph, values: list[Value], placed: list[_Placed], store: _Store, producer: str) -> bytes:
     symbols = _symbols(values)
     for what, count in (("values", len(values)), ("nodes", len(graph.nodes)), ("buffers", len(store.buffers)),
                         ("symbols", len(symbols))):
         if count > limits.MAX_COUNT:
             raise FormatError(f"graph {graph.name!r} has {count} {what}; the limit is 2^20", "E_LIMIT")
-    builder = flatbuffers.Builder(1 << 14)
+    builder = _Builder()
     number = {value.name: index for index, value in enumerate(values)}
     value_tables = [_value(builder, value, place, store, symbols) for value, place in zip(values, placed, strict=True)]
     node_tables = [_node(builder, node, number) for node in graph.nodes]
@@ -328,6 +342,10 @@ def _options(builder: Any, node: Node) -> int | None:
     """The options table, with the IR's defaults for what the node does not state."""
     if node.op not in OPTIONS_OF:
         return None
+    return int(builder.once((node.op, repr(sorted(node.options.items()))), lambda: _options_table(builder, node)))
+
+
+def _options_table(builder: Any, node: Node) -> int:
     table = OPTIONS_OF[node.op]
     defaults = {name: option.default for name, option in OPS[node.op].options.items()}
     options = {name: value for name, value in {**defaults, **node.options}.items() if value is not None}
@@ -355,7 +373,7 @@ def _string(builder: Any, text: str) -> int:
     data = text.encode()
     if len(data) > limits.MAX_STRING:
         raise FormatError(f"a string of {len(data)} bytes ({text[:40]!r}...); the limit is 65535", "E_LIMIT")
-    return int(builder.CreateString(data))
+    return int(builder.CreateSharedString(data))
 
 
 def _tables(builder: Any, offsets: list[int]) -> int | None:
@@ -366,6 +384,10 @@ def _tables(builder: Any, offsets: list[int]) -> int | None:
 
 
 def _integers(builder: Any, numbers: list[int], kind: str) -> int:
+    return int(builder.once((kind == "long", *numbers), lambda: _vector(builder, numbers, kind)))
+
+
+def _vector(builder: Any, numbers: list[int], kind: str) -> int:
     size = 8 if kind == "long" else 4
     prepend = {"long": builder.PrependInt64, "int": builder.PrependInt32, "uint": builder.PrependUint32}[kind]
     if kind == "int" and any(number >= 2**31 for number in numbers):

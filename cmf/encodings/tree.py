@@ -98,6 +98,8 @@ def _present_leaf(parts: Parts) -> Leaf:
     if not issubclass(leaf, Leaf):
         raise EncodingError(f"sparse: its child is {child.encoding}; it must be a leaf (dense, quantized, codebook, "
                             "bitpacked)")
+    if child.geometry != parts.geometry:  # before the mask is laid over the child's panels
+        raise EncodingError(f"sparse: its child is {child.geometry}, the weight is {parts.geometry}")
     mask = panels.unpack_mask(parts.spans["mask"], parts.geometry, leaf.width_of(child.fields))
     made = leaf.from_spans(child.geometry, child.fields, child.spans, {}, present=mask)  # type: ignore[call-arg]
     assert isinstance(made, Leaf)

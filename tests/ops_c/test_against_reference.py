@@ -248,7 +248,8 @@ def move_cases() -> Iterator[OpCase]:
                                ("Slice", [const([0]), const([1])], {}), ("Expand", [const([4, 1, 1])], {}),
                                ("Gather", [const([1, 0])], {"axis": 0}), ("Identity", [], {})):
         yield OpCase(op, [i8(2, 3), *extra], options, affine=OUT, label="recoded")
-        yield OpCase(op, [i8(2, 3), *extra], options, affine=Affine(0.05, -7), activation=Activation("relu"), label="relu")
+        relu = Activation("relu")
+        yield OpCase(op, [i8(2, 3), *extra], options, affine=Affine(0.05, -7), activation=relu, label="relu")
 
 
 def resize_cases() -> Iterator[OpCase]:
@@ -258,8 +259,9 @@ def resize_cases() -> Iterator[OpCase]:
             for shape, sizes in (((1, 4, 5, 3), (1, 8, 10, 3)), ((1, 7, 5, 1), (1, 3, 9, 1)), ((2, 3, 4), (2, 3, 7)),
                                  ((1, 5, 6, 70), (1, 1, 1, 70)), ((2, 3), (3, 2)), ((2, 2, 2, 2), (3, 3, 3, 3)),
                                  ((1, 4, 4, 2), (1, 4, 4, 2))):
-                yield OpCase("Resize", [f32(*shape), const(sizes)], given, label=f"{mode}{coordinates}{sizes}")
-                yield OpCase("Resize", [i8(*shape), const(sizes)], given, affine=OUT, label=f"{mode}{coordinates}{sizes}")
+                label = f"{mode}{coordinates}{sizes}"
+                yield OpCase("Resize", [f32(*shape), const(sizes)], given, label=label)
+                yield OpCase("Resize", [i8(*shape), const(sizes)], given, affine=OUT, label=label)
 
 
 def other_cases() -> Iterator[OpCase]:
@@ -272,7 +274,8 @@ def other_cases() -> Iterator[OpCase]:
     whole = rng(5).integers(-120, 120, 70)
     for source in ("float32", "float16", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
                    "uint64", "bool"):
-        values = (np.abs(whole) if source.startswith("u") else whole + (0.75 if source.startswith("f") else 0)).astype(source)
+        numbers = np.abs(whole) if source.startswith("u") else whole + (0.75 if source.startswith("f") else 0)
+        values = numbers.astype(source)
         for target in ("f32", "f16", "f64", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "boolean"):
             if target.startswith("u") and not source.startswith(("u", "int", "bool")):
                 values = np.abs(values)
@@ -281,8 +284,8 @@ def other_cases() -> Iterator[OpCase]:
 
 CASES = [*binary_cases(), *unary_cases(), *pool_cases(), *row_cases(), *move_cases(), *resize_cases(), *other_cases()]
 #: integers pass through a function that the evaluator computes in double precision: a code may round the other way
-INEXACT = {"Sigmoid", "Tanh", "Erf", "Gelu", "Exp", "Log", "Softmax", "LayerNormalization", "HardSwish", "Sqrt", "ReduceMean",
-           "ReduceSum", "Resize"}
+INEXACT = {"Sigmoid", "Tanh", "Erf", "Gelu", "Exp", "Log", "Softmax", "LayerNormalization", "HardSwish", "Sqrt",
+           "ReduceMean", "ReduceSum", "Resize"}
 
 
 def compare(case: OpCase, got: Array, expected: Array) -> None:

@@ -166,7 +166,7 @@ static cmf_status binary_infer(const cmf_op_call *call) {
     const cmf_node *node = call->node;
     const cmf_array *first = call->inputs[0];
     cmf_array shape = *first;
-    for (uint32_t i = 1; i < node->input_count; i++) {
+    for (uint32_t i = 0; i < node->input_count; i++) {
         const cmf_array *input = call->inputs[i];
         CMF_REQUIRE(input != NULL, CMF_E_GRAPH, "input %u is absent", i);
         CMF_REQUIRE(binary_loop_for(node->op, first, input) != NULL, CMF_E_DTYPE, "inputs of %s and %s are not supported",

@@ -18,6 +18,7 @@ from cmf.errors import RecipeError
 from cmf.ir.graph import Graph, Node
 from cmf.ir.ops import OPS
 from cmf.model import Model
+from cmf.passes import drop_channels
 from cmf.passes.activations import Outcome, make_dynamic, make_static, observe
 from cmf.passes.choose import choose
 from cmf.passes.layers import Layer, find_layers
@@ -44,13 +45,18 @@ def compress(
     model: whatever :func:`cmf.save` takes. recipe: text such as ``"prune(0.8) + codebook(16)"`` or a
     :class:`cmf.Recipe`. calibration: example inputs (see :func:`cmf.calibration.calibration_inputs`); needed by ``a8``,
     and used to measure the error of outputs. progress: called as ``progress(what, done, total)``. The model given is
-    not changed. Steps that are not possible for a layer are left out there, and the report says so. Raises CmfError.
+    not changed. Steps that are not possible for a layer are left out there, and the report says so; it also says where
+    channels were dropped because they give the same number for every input. Raises CmfError.
     """
     start = time.perf_counter()
     tell: Progress = progress or (lambda what, done, total: None)
     recipe = Recipe.of(recipe)
     source = Model.of(model)
-    before = encode_constants(source.graph)
+    graph, dropped = source.graph, dict[str, int]()
+    if any(step.role in ("product", "basis", "pattern", "levels", "activations") for step in recipe.all_steps()):
+        graph = drop_channels.copied(source.graph)
+        dropped = drop_channels.run(graph)
+    before = encode_constants(graph)
     inputs = None if calibration is None else calibration_inputs(calibration, before)
     layers = find_layers(before)
     plans = {layer.name: recipe.steps_for(layer.names, layer.kinds) for layer in layers}
@@ -59,11 +65,11 @@ def compress(
     graph = replace(before, values=dict(before.values), nodes=[replace(node) for node in before.nodes])
     notes = _encode(graph, layers, plans, tell)
     codes = _activations(graph, before, recipe, plans, inputs, notes, tell)
-    compressed = Model(graph, codec=recipe.codec)
     errors, outputs = _measure(before, graph, layers, codes, (inputs or [])[:MEASURED], tell)
     twins = _twins(graph, layers, codes)
     report = _report(source.name, recipe, before, graph, layers, twins, notes, errors, outputs)
-    return compressed, replace(report, seconds=time.perf_counter() - start)
+    _name_after_nodes(graph)
+    return Model(graph, codec=recipe.codec), replace(report, dropped=dropped, seconds=time.perf_counter() - start)
 
 
 def _mode(steps: tuple[Step, ...]) -> str | None:
@@ -125,6 +131,19 @@ def _activations(
         for name, note in outcome.notes.items():
             notes[name].append(note)
     return {name: code for outcome in outcomes for name, code in outcome.codes.items()}
+
+
+def _name_after_nodes(graph: Graph) -> None:
+    """Inner activations take their node's name, so that a file holds it once."""
+    new = {}
+    for node in graph.nodes:
+        old = node.outputs[0]
+        if node.name and node.name not in graph.values and old not in graph.outputs:
+            graph.values[node.name] = replace(graph.values.pop(old), name=node.name)
+            new[old] = node.name
+    for node in graph.nodes:
+        node.inputs = [new.get(name, name) for name in node.inputs]
+        node.outputs = [new.get(name, name) for name in node.outputs]
 
 
 # ---------------------------------------------------------------- errors

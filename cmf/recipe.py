@@ -97,6 +97,10 @@ class Recipe:
                 return steps
         return self.steps
 
+    def all_steps(self) -> set[Step]:
+        """Every step of the recipe, of whatever rule."""
+        return {step for steps in (self.steps, *(steps for _, steps in self.rules)) for step in steps}
+
     @property
     def codec(self) -> str:
         """The byte codec of the file: raw or zstd."""

@@ -56,7 +56,8 @@ class Report:
     """All layers.
 
     ``outputs``: SQNR in dB of the network's outputs with all layers compressed, given calibration inputs.
-    ``other_bytes``: constants that are no weights (biases, norms, shapes).
+    ``other_bytes``: constants that are no weights (biases, norms, shapes). ``dropped``: channels that gave the same
+    number for every input and are gone, by the depthwise weight that they were channels of.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Report:
     other_bytes: int
     outputs: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def weights(self) -> int:
@@ -95,7 +97,7 @@ class Report:
         plain: dict[str, Any] = _finite({
             "model": self.model, "recipe": self.recipe, "weights": self.weights, "bytes": self.bytes,
             "other_bytes": self.other_bytes, "bits_per_weight": self.bits_per_weight, "ratio": self.ratio,
-            "seconds": self.seconds, "outputs": self.outputs, "layers": layers})
+            "seconds": self.seconds, "outputs": self.outputs, "dropped": self.dropped, "layers": layers})
         return plain
 
     def to_json(self, indent: int | None = 2) -> str:
@@ -120,6 +122,8 @@ class Report:
         """One line."""
         text = (f"{self.weights:,} weights, {self.bits_per_weight:.2f} bits each; {self.bytes:,} bytes, "
                 f"{self.ratio:.1f} times smaller")
+        if self.dropped:
+            text += f"; {sum(self.dropped.values())} channels that never change dropped"
         if self.outputs:
             text += "; outputs " + ", ".join(f"{name}: {_decibel(value)} dB" for name, value in self.outputs.items())
         return text

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cmf.frontend.onnx_node import OnnxNode
+from cmf.ir.dims import window_size
 from cmf.ir.graph import Dim
-from cmf.ir.shape_rules import window_size
 
 
 def _pair(node: OnnxNode, name: str, default: tuple[int, int]) -> tuple[int, int]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cmf.errors import GraphError, ShapeError
+from cmf.ir.dims import window_size
 from cmf.ir.graph import Graph, Node, Value
 from cmf.ir.ops import OPS
-from cmf.ir.shape_rules import RULES, window_size
+from cmf.ir.shape_rules import RULES
 from cmf.ir.shapes import Info, annotate, infer, is_anonymous
 
 
@@ -72,6 +73,7 @@ def test_every_operator_has_a_rule() -> None:
         ("Add", [("N",), ("M",)], {}, ("y:0",)),
         ("Add", [("min(512,S)",), ("S",)], {}, ("S",)),
         ("Add", [("min(1,S)",), ("S",)], {}, ("y:0",)),
+        ("Add", [("min(N,S)",), ("S",)], {}, ("y:0",)),
         ("ReduceMean", [("N", 3, 4)], {"axes": (-1,), "keepdims": True}, ("N", 3, 1)),
         ("ReduceMean", [("N", 3, 4)], {"axes": (1, 2), "keepdims": False}, ("N",)),
         ("Concat", [("N", 3), ("N", 4)], {"axis": 1}, ("N", 7)),

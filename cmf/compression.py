@@ -18,7 +18,7 @@ from cmf.errors import RecipeError
 from cmf.ir.graph import Graph, Node
 from cmf.ir.ops import OPS
 from cmf.model import Model
-from cmf.passes import drop_channels
+from cmf.passes import drop_channels, halve_biases
 from cmf.passes.activations import Outcome, make_dynamic, make_static, observe
 from cmf.passes.choose import choose
 from cmf.passes.layers import Layer, find_layers
@@ -32,6 +32,9 @@ Array = npt.NDArray[Any]
 
 #: ``progress(what, done, total)``: called before the first unit of a stage and after each
 Progress = Callable[[str, int, int], None]
+
+#: dB of a weight's SQNR from which on its layer's bias stays in f32 (rounding a number to f16 leaves about 73)
+EXACT = 60.0
 
 #: calibration inputs that output errors are measured on
 MEASURED = 8
@@ -64,12 +67,21 @@ def compress(
         raise RecipeError("a8 needs calibration inputs, to find the ranges of activations; or use a8(dynamic)")
     graph = replace(before, values=dict(before.values), nodes=[replace(node) for node in before.nodes])
     notes = _encode(graph, layers, plans, tell)
+    rounded = {layer.name for layer in layers if _mode(plans[layer.name]) != "static"
+               and _weight_sqnr(_tree(before, layer), _tree(graph, layer)) < EXACT}
+    halve_biases.run(graph, rounded)
     codes = _activations(graph, before, recipe, plans, inputs, notes, tell)
     errors, outputs = _measure(before, graph, layers, codes, (inputs or [])[:MEASURED], tell)
     twins = _twins(graph, layers, codes)
     report = _report(source.name, recipe, before, graph, layers, twins, notes, errors, outputs)
     _name_after_nodes(graph)
     return Model(graph, codec=recipe.codec), replace(report, dropped=dropped, seconds=time.perf_counter() - start)
+
+
+def _tree(graph: Graph, layer: Layer) -> Tree:
+    tree = graph.value(layer.name).tree
+    assert tree is not None
+    return tree
 
 
 def _mode(steps: tuple[Step, ...]) -> str | None:

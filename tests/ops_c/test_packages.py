@@ -41,7 +41,8 @@ def test_installed_library_is_found(tmp_path: Path) -> None:
     run("cmake", "--install", tmp_path / "library", "--prefix", tmp_path / "prefix")
     for shared in ("ON", "OFF"):
         folder = tmp_path / f"example-{shared}"
-        build(EXAMPLES / "find_package", folder, f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}", f"-DCMF_USE_SHARED={shared}")
+        build(EXAMPLES / "find_package", folder, f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}",
+              f"-DCMF_USE_SHARED={shared}")
         check(folder / "run", tmp_path)
 
 

@@ -1,12 +1,17 @@
 #include "kernels/array.h"
 
+/* A build for known models may name a shorter list; the linker then drops the other ops. */
+#ifndef CMF_OPS
+#  define CMF_OPS "kernels/ops.def"
+#endif
+
 #define CMF_OP(id, record) extern const cmf_op record;
-#include "kernels/ops.def"
+#include CMF_OPS
 #undef CMF_OP
 
 static const cmf_op *const op_table[CMF_FB_OP_COUNT] = {
 #define CMF_OP(id, record) [CMF_FB_OP_##id] = &record,
-#include "kernels/ops.def"
+#include CMF_OPS
 #undef CMF_OP
 };
 

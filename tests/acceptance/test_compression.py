@@ -32,7 +32,9 @@ def batch(pictures: Path) -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture(scope="session")
-def reference_labels(models: Path, batch: npt.NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> npt.NDArray[np.int64]:
+def reference_labels(
+    models: Path, batch: npt.NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
+) -> npt.NDArray[np.int64]:
     path = cmf.save(models / "efficientnet_lite0_imagenet_f32.onnx", tmp_path_factory.mktemp("f32") / "f32.cmf")
     run = cmf.load(path)
     return np.array([run(x[None]).argmax() for x in batch])
@@ -48,8 +50,9 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_efficientnet_recipe(recipe: str, models: Path, batch: npt.NDArray[np.float32], reference_labels: npt.NDArray[np.int64],
-                             tmp_path: Path) -> None:
+def test_efficientnet_recipe(
+    recipe: str, models: Path, batch: npt.NDArray[np.float32], reference_labels: npt.NDArray[np.int64], tmp_path: Path
+) -> None:
     least, most = RECIPES[recipe]
     model, _ = cmf.compress(models / "efficientnet_lite0_imagenet_f32.onnx", recipe)
     path = Path(cmf.save(model, tmp_path / "net.cmf"))

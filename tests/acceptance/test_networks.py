@@ -32,13 +32,15 @@ def relative_error(got: npt.NDArray[np.float32], expected: npt.NDArray[np.float3
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def oracle(path: Path) -> "ort.InferenceSession":
+def oracle(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def random_inputs(session: "ort.InferenceSession", symbols: dict[str, int], low: float, high: float) -> dict[str, npt.NDArray[np.float32]]:
+def random_inputs(
+    session: ort.InferenceSession, symbols: dict[str, int], low: float, high: float
+) -> dict[str, npt.NDArray[np.float32]]:
     rng = np.random.default_rng(20261124)
     return {
         i.name: rng.uniform(low, high, [symbols.get(d, d) for d in i.shape]).astype(np.float32)

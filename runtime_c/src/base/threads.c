@@ -14,13 +14,13 @@
  * waits for `active` to be 0, did not have to wait for it (both sides are sequentially consistent). So a thread that
  * the system keeps asleep delays nobody. */
 
-enum { POOL_SPINS = 4000 };
+enum { THREADS_SPINS = 4000 };
 
-typedef struct pool_thread {
+typedef struct threads_member {
     pthread_t handle;
     cmf_pool *pool;
     uint32_t thread;
-} pool_thread;
+} threads_member;
 
 struct cmf_pool {
     cmf_parallel parallel;
@@ -37,10 +37,10 @@ struct cmf_pool {
     _Atomic uint32_t sleepers;
     _Atomic int stop;
     _Alignas(64) _Atomic uint32_t active; /* threads that may look at the job */
-    pool_thread threads[];
+    threads_member threads[];
 };
 
-static void pool_pause(void) {
+static void threads_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -48,7 +48,7 @@ static void pool_pause(void) {
 #endif
 }
 
-static void pool_claim(cmf_pool *pool, uint32_t thread) {
+static void threads_claim(cmf_pool *pool, uint32_t thread) {
     for (;;) {
         uint32_t index = atomic_fetch_add_explicit(&pool->next, 1u, memory_order_relaxed);
         if (index >= pool->count)
@@ -58,14 +58,14 @@ static void pool_claim(cmf_pool *pool, uint32_t thread) {
 }
 
 /* Waits for a job other than `seen`; 0: the pool ends. */
-static uint32_t pool_await(cmf_pool *pool, uint32_t seen) {
-    for (int spin = 0; spin < POOL_SPINS; spin++) {
+static uint32_t threads_await(cmf_pool *pool, uint32_t seen) {
+    for (int spin = 0; spin < THREADS_SPINS; spin++) {
         uint32_t open = atomic_load(&pool->open);
         if (open != 0 && open != seen)
             return open;
         if (atomic_load(&pool->stop))
             return 0;
-        pool_pause();
+        threads_pause();
     }
     uint32_t open;
     pthread_mutex_lock(&pool->mutex);
@@ -77,20 +77,20 @@ static uint32_t pool_await(cmf_pool *pool, uint32_t seen) {
     return open == seen ? 0 : open;
 }
 
-static void *pool_main(void *argument) {
-    pool_thread *self = argument;
+static void *threads_main(void *argument) {
+    threads_member *self = argument;
     cmf_pool *pool = self->pool;
     uint32_t seen = 0;
-    while ((seen = pool_await(pool, seen)) != 0) {
+    while ((seen = threads_await(pool, seen)) != 0) {
         atomic_fetch_add(&pool->active, 1u);
         if (atomic_load(&pool->open) == seen)
-            pool_claim(pool, self->thread);
+            threads_claim(pool, self->thread);
         atomic_fetch_sub(&pool->active, 1u);
     }
     return NULL;
 }
 
-static void pool_wake(cmf_pool *pool) {
+static void threads_wake(cmf_pool *pool) {
     if (atomic_load(&pool->sleepers) == 0)
         return;
     pthread_mutex_lock(&pool->mutex);
@@ -98,7 +98,7 @@ static void pool_wake(cmf_pool *pool) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void pool_run(void *user, cmf_task task, void *context, uint32_t count) {
+static void threads_run(void *user, cmf_task task, void *context, uint32_t count) {
     cmf_pool *pool = user;
     pool->task = task;
     pool->context = context;
@@ -106,33 +106,33 @@ static void pool_run(void *user, cmf_task task, void *context, uint32_t count) {
     atomic_store_explicit(&pool->next, 0u, memory_order_relaxed);
     pool->last = pool->last == UINT32_MAX ? 1u : pool->last + 1u;
     atomic_store(&pool->open, pool->last);
-    pool_wake(pool);
-    pool_claim(pool, 0);
+    threads_wake(pool);
+    threads_claim(pool, 0);
     atomic_store(&pool->open, 0u);
     for (int spin = 0; atomic_load(&pool->active) != 0; spin++) {
-        if (spin < POOL_SPINS)
-            pool_pause();
+        if (spin < THREADS_SPINS)
+            threads_pause();
         else
             sched_yield();
     }
 }
 
 size_t cmf_pool_size(uint32_t threads) {
-    return sizeof(cmf_pool) + (size_t)(threads - 1u) * sizeof(pool_thread);
+    return sizeof(cmf_pool) + (size_t)(threads - 1u) * sizeof(threads_member);
 }
 
 cmf_status cmf_pool_start(void *memory, uint32_t threads, cmf_pool **out, cmf_error *error) {
     cmf_pool *pool = memory;
     memset(pool, 0, cmf_pool_size(threads));
-    pool->parallel.run = pool_run;
+    pool->parallel.run = threads_run;
     pool->parallel.user = pool;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (uint32_t i = 0; i + 1u < threads; i++) {
-        pool_thread *thread = &pool->threads[i];
+        threads_member *thread = &pool->threads[i];
         thread->pool = pool;
         thread->thread = i + 1u;
-        if (pthread_create(&thread->handle, NULL, pool_main, thread) != 0) {
+        if (pthread_create(&thread->handle, NULL, threads_main, thread) != 0) {
             cmf_pool_stop(pool);
             CMF_FAIL(CMF_E_MEMORY, "the system gives only %u of %u threads: ask for fewer", i + 1u, threads);
         }

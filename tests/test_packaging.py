@@ -24,10 +24,15 @@ def test_public_names_are_these_and_no_others() -> None:
         cmf.nonsense  # noqa: B018
 
 
-def test_functions_stay_functions_after_their_modules_are_imported() -> None:
+def python(code: str, folder: Path) -> None:
+    """Runs code away from the source folder, which would hide what is installed."""
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+
+
+def test_functions_stay_functions_after_their_modules_are_imported(tmp_path: Path) -> None:
     code = ("import cmf.cli.main, cmf.saving, cmf.recipe, cmf.model, cmf.compression, cmf\n"
             "assert callable(cmf.compress) and callable(cmf.save) and callable(cmf.load)")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    python(code, tmp_path)
 
 
 @pytest.mark.parametrize("statement, absent", [
@@ -35,10 +40,10 @@ def test_functions_stay_functions_after_their_modules_are_imported() -> None:
     ("import cmf; cmf.load", "onnx rich click cmf.frontend cmf.passes cmf.reference"),
     ("import cmf; cmf.save", "onnx rich click cmf._cmf"),
 ])
-def test_importing_is_lazy(statement: str, absent: str) -> None:
+def test_importing_is_lazy(statement: str, absent: str, tmp_path: Path) -> None:
     code = (f"{statement}\nimport sys\nfound = [m for m in {absent.split()!r} if m in sys.modules]\n"
             "assert not found, found")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    python(code, tmp_path)
 
 
 def test_version_is_the_librarys() -> None:

@@ -16,7 +16,8 @@ try:
     from cmf._cmf import lib as _lib
 except ImportError as cause:  # a source tree on the path without a build
     raise CmfError(
-        f"the C library is not built ({cause}); run `pip install .` in the source folder, or install a wheel", "E_STATE"
+        f"the C library is not built ({cause}). In the source folder run `pip install -e .`; if cmf is installed "
+        "otherwise, run Python outside of the source folder", "E_STATE"
     ) from cause
 
 ffi: Any = _ffi

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -259,10 +260,10 @@ def test_sessions_share_a_file_and_keep_it_alive(linear: Case) -> None:
     close(other(X), linear.answer(X))
 
 
-def test_nothing_is_reported_when_the_interpreter_ends(linear: Case) -> None:
+def test_nothing_is_reported_when_the_interpreter_ends(linear: Case, tmp_path: Path) -> None:
     code = (f"import cmf, numpy as np\nrun = cmf.load({str(linear.path)!r})\nrun(np.ones((1, 8), np.float32))\n"
             "plan = run.plan(x=(2, 8)); view = plan.output('y')\nimport sys; sys.keep = [plan, run]")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -86,46 +86,52 @@ CMF_INLINE void gemm_f32_tile(const cmf_gemm *g, const uint32_t mr, const uint32
             gemm_finish(g, row + m, panel + p, acc[m * np + p]);
 }
 
-static void CMF_SIMD(gemm_f32)(const cmf_gemm *g) {
-    uint32_t rows = g->rows;
-    if (rows == 1u) {
-        uint32_t p = 0;
-        for (; p + 4u <= g->panels; p += 4u)
-            gemm_f32_tile(g, 1, 4, 0, p);
-        for (; p < g->panels; p++)
-            gemm_f32_tile(g, 1, 1, 0, p);
-        return;
+/* Each form of a tile is a function of its own. */
+typedef void CMF_SIMD(gemm_tile)(const cmf_gemm *g, uint32_t row, uint32_t panel);
+#define GEMM_F32_TILE(mr, np)                                                                            \
+    static void CMF_SIMD(gemm_f32_##mr##x##np)(const cmf_gemm *g, uint32_t row, uint32_t panel) {         \
+        gemm_f32_tile(g, mr, np, row, panel);                                                             \
     }
-    for (uint32_t p = 0; p < g->panels; p++) {
-        if (rows < 4u && p + 2u <= g->panels) {
-            if (rows == 2u)
-                gemm_f32_tile(g, 2, 2, 0, p);
-            else
-                gemm_f32_tile(g, 3, 2, 0, p);
-            p++;
-            continue;
-        }
-        for (uint32_t r = 0, n; r < rows; r += n) {
-            n = gemm_rows(rows - r, CMF_GEMM_ROWS);
-            switch (n) {
-            case 1: gemm_f32_tile(g, 1, 1, r, p); break;
-            case 2: gemm_f32_tile(g, 2, 1, r, p); break;
-            case 3: gemm_f32_tile(g, 3, 1, r, p); break;
-            case 4: gemm_f32_tile(g, 4, 1, r, p); break;
-            case 5: gemm_f32_tile(g, 5, 1, r, p); break;
-            case 6: gemm_f32_tile(g, 6, 1, r, p); break;
+#define GEMM_F32_NAME(mr, np) CMF_SIMD(gemm_f32_##mr##x##np)
+GEMM_F32_TILE(1, 4)
+GEMM_F32_TILE(2, 2)
+GEMM_F32_TILE(3, 2)
+GEMM_F32_TILE(1, 1)
+GEMM_F32_TILE(2, 1)
+GEMM_F32_TILE(3, 1)
+GEMM_F32_TILE(4, 1)
+GEMM_F32_TILE(5, 1)
+GEMM_F32_TILE(6, 1)
 #if CMF_GEMM_ROWS > 6
-            case 7: gemm_f32_tile(g, 7, 1, r, p); break;
-            case 8: gemm_f32_tile(g, 8, 1, r, p); break;
-            case 9: gemm_f32_tile(g, 9, 1, r, p); break;
-            case 10: gemm_f32_tile(g, 10, 1, r, p); break;
-            case 11: gemm_f32_tile(g, 11, 1, r, p); break;
-            case 12: gemm_f32_tile(g, 12, 1, r, p); break;
-            case 13: gemm_f32_tile(g, 13, 1, r, p); break;
-            case 14: gemm_f32_tile(g, 14, 1, r, p); break;
+GEMM_F32_TILE(7, 1)
+GEMM_F32_TILE(8, 1)
+GEMM_F32_TILE(9, 1)
+GEMM_F32_TILE(10, 1)
+GEMM_F32_TILE(11, 1)
+GEMM_F32_TILE(12, 1)
+GEMM_F32_TILE(13, 1)
+GEMM_F32_TILE(14, 1)
 #endif
-            default: break;
-            }
+
+static void CMF_SIMD(gemm_f32)(const cmf_gemm *g) {
+    static CMF_SIMD(gemm_tile) *const tiles[CMF_GEMM_ROWS] = {
+        GEMM_F32_NAME(1, 1), GEMM_F32_NAME(2, 1), GEMM_F32_NAME(3, 1), GEMM_F32_NAME(4, 1), GEMM_F32_NAME(5, 1), GEMM_F32_NAME(6, 1),
+#if CMF_GEMM_ROWS > 6
+        GEMM_F32_NAME(7, 1), GEMM_F32_NAME(8, 1), GEMM_F32_NAME(9, 1), GEMM_F32_NAME(10, 1), GEMM_F32_NAME(11, 1), GEMM_F32_NAME(12, 1),
+        GEMM_F32_NAME(13, 1), GEMM_F32_NAME(14, 1),
+#endif
+    };
+    uint32_t panel = 0;
+    if (g->rows == 1u)
+        for (; panel + 4u <= g->panels; panel += 4u)
+            GEMM_F32_NAME(1, 4)(g, 0, panel);
+    if (g->rows == 2u || g->rows == 3u)
+        for (; panel + 2u <= g->panels; panel += 2u)
+            (g->rows == 2u ? GEMM_F32_NAME(2, 2) : GEMM_F32_NAME(3, 2))(g, 0, panel);
+    for (; panel < g->panels; panel++) {
+        for (uint32_t row = 0, n; row < g->rows; row += n) {
+            n = gemm_rows(g->rows - row, CMF_GEMM_ROWS);
+            tiles[n - 1u](g, row, panel);
         }
     }
 }
@@ -169,28 +175,31 @@ CMF_INLINE void gemm_q8_tile(const cmf_gemm *g, const uint32_t mr, const uint32_
     }
 }
 
+#define GEMM_Q8_TILE(mr, np)                                                                             \
+    static void CMF_SIMD(gemm_q8_##mr##x##np)(const cmf_gemm *g, uint32_t row, uint32_t panel) {          \
+        gemm_q8_tile(g, mr, np, row, panel);                                                              \
+    }
+#define GEMM_Q8_NAME(mr, np) CMF_SIMD(gemm_q8_##mr##x##np)
+GEMM_Q8_TILE(1, 4)
+GEMM_Q8_TILE(2, 2)
+GEMM_Q8_TILE(1, 1)
+GEMM_Q8_TILE(2, 1)
+GEMM_Q8_TILE(3, 1)
+GEMM_Q8_TILE(4, 1)
+
 static void CMF_SIMD(gemm_q8_f32)(const cmf_gemm *g) {
-    for (uint32_t r = 0, n; r < g->rows; r += n) {
-        n = gemm_rows(g->rows - r, 4u);
-        uint32_t p = 0;
+    static CMF_SIMD(gemm_tile) *const tiles[4] = {GEMM_Q8_NAME(1, 1), GEMM_Q8_NAME(2, 1), GEMM_Q8_NAME(3, 1), GEMM_Q8_NAME(4, 1)};
+    for (uint32_t row = 0, n; row < g->rows; row += n) {
+        uint32_t panel = 0;
+        n = gemm_rows(g->rows - row, 4u);
         if (n == 1u)
-            for (; p + 4u <= g->panels; p += 4u)
-                gemm_q8_tile(g, 1, 4, r, p);
-        if (n <= 2u)
-            for (; p + 2u <= g->panels; p += 2u) {
-                if (n == 1u)
-                    gemm_q8_tile(g, 1, 2, r, p);
-                else
-                    gemm_q8_tile(g, 2, 2, r, p);
-            }
-        for (; p < g->panels; p++) {
-            switch (n) {
-            case 1: gemm_q8_tile(g, 1, 1, r, p); break;
-            case 2: gemm_q8_tile(g, 2, 1, r, p); break;
-            case 3: gemm_q8_tile(g, 3, 1, r, p); break;
-            default: gemm_q8_tile(g, 4, 1, r, p); break;
-            }
-        }
+            for (; panel + 4u <= g->panels; panel += 4u)
+                GEMM_Q8_NAME(1, 4)(g, row, panel);
+        if (n == 2u)
+            for (; panel + 2u <= g->panels; panel += 2u)
+                GEMM_Q8_NAME(2, 2)(g, row, panel);
+        for (; panel < g->panels; panel++)
+            tiles[n - 1u](g, row, panel);
     }
 }
 
@@ -266,13 +275,48 @@ CMF_INLINE void gemm_i8_row(const cmf_gemm *g, const uint32_t np, uint32_t panel
     }
 }
 
+typedef void CMF_SIMD(gemm_i8_rows)(const cmf_gemm *g, uint32_t row, const v_i32 start[V_REGS]);
+#define GEMM_I8_TILE(mr)                                                                                 \
+    static void CMF_SIMD(gemm_i8_##mr)(const cmf_gemm *g, uint32_t row, const v_i32 start[V_REGS]) {      \
+        gemm_i8_tile(g, mr, row, start);                                                                  \
+    }
+#define GEMM_I8_NAME(mr) CMF_SIMD(gemm_i8_##mr)
+GEMM_I8_TILE(1)
+GEMM_I8_TILE(2)
+GEMM_I8_TILE(3)
+GEMM_I8_TILE(4)
+#if CMF_DOT_ROWS > 4
+GEMM_I8_TILE(5)
+GEMM_I8_TILE(6)
+#endif
+#if CMF_DOT_ROWS > 6
+GEMM_I8_TILE(7)
+GEMM_I8_TILE(8)
+GEMM_I8_TILE(9)
+GEMM_I8_TILE(10)
+GEMM_I8_TILE(11)
+GEMM_I8_TILE(12)
+GEMM_I8_TILE(13)
+GEMM_I8_TILE(14)
+#endif
+
 static void CMF_SIMD(gemm_i8)(const cmf_gemm *g) {
+    static CMF_SIMD(gemm_i8_rows) *const tiles[CMF_DOT_ROWS] = {
+        GEMM_I8_NAME(1), GEMM_I8_NAME(2), GEMM_I8_NAME(3), GEMM_I8_NAME(4),
+#if CMF_DOT_ROWS > 4
+        GEMM_I8_NAME(5), GEMM_I8_NAME(6),
+#endif
+#if CMF_DOT_ROWS > 6
+        GEMM_I8_NAME(7), GEMM_I8_NAME(8), GEMM_I8_NAME(9), GEMM_I8_NAME(10), GEMM_I8_NAME(11), GEMM_I8_NAME(12), GEMM_I8_NAME(13),
+        GEMM_I8_NAME(14),
+#endif
+    };
     if (g->rows == 1u) {
-        uint32_t p = 0;
-        for (; p + 4u <= g->panels; p += 4u)
-            gemm_i8_row(g, 4, p);
-        for (; p < g->panels; p++)
-            gemm_i8_row(g, 1, p);
+        uint32_t panel = 0;
+        for (; panel + 4u <= g->panels; panel += 4u)
+            gemm_i8_row(g, 4, panel);
+        for (; panel < g->panels; panel++)
+            gemm_i8_row(g, 1, panel);
         return;
     }
     v_i32 start[V_REGS];
@@ -286,35 +330,19 @@ static void CMF_SIMD(gemm_i8)(const cmf_gemm *g) {
     for (int v = 0; v < V_REGS; v++)
         start[v] = v_set_i32(-128) * start[v];
 #endif
-    for (uint32_t r = 0, n; r < g->rows; r += n) {
-        n = gemm_rows(g->rows - r, CMF_DOT_ROWS);
-        switch (n) {
-        case 1: gemm_i8_tile(g, 1, r, start); break;
-        case 2: gemm_i8_tile(g, 2, r, start); break;
-#if CMF_DOT_ROWS > 2
-        case 3: gemm_i8_tile(g, 3, r, start); break;
-        case 4: gemm_i8_tile(g, 4, r, start); break;
-#endif
-#if CMF_DOT_ROWS > 4
-        case 5: gemm_i8_tile(g, 5, r, start); break;
-        case 6: gemm_i8_tile(g, 6, r, start); break;
-#endif
-#if CMF_DOT_ROWS > 6
-        case 7: gemm_i8_tile(g, 7, r, start); break;
-        case 8: gemm_i8_tile(g, 8, r, start); break;
-        case 9: gemm_i8_tile(g, 9, r, start); break;
-        case 10: gemm_i8_tile(g, 10, r, start); break;
-        case 11: gemm_i8_tile(g, 11, r, start); break;
-        case 12: gemm_i8_tile(g, 12, r, start); break;
-        case 13: gemm_i8_tile(g, 13, r, start); break;
-        case 14: gemm_i8_tile(g, 14, r, start); break;
-#endif
-        default: break;
-        }
+    for (uint32_t row = 0, n; row < g->rows; row += n) {
+        n = gemm_rows(g->rows - row, CMF_DOT_ROWS);
+        tiles[n - 1u](g, row, start);
     }
 }
 
 #undef GEMM_F32_STEP
+#undef GEMM_F32_TILE
+#undef GEMM_F32_NAME
+#undef GEMM_Q8_TILE
+#undef GEMM_Q8_NAME
+#undef GEMM_I8_TILE
+#undef GEMM_I8_NAME
 #undef gemm_rows
 #undef gemm_finish
 #undef gemm_f32_tile

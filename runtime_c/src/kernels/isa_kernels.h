@@ -100,11 +100,21 @@ struct cmf_isa_kernels {
 
 #define CMF_LINE_BYTES 64u
 
+#if defined(__has_feature)
+#  define CMF_HAS_FEATURE(x) __has_feature(x)
+#else
+#  define CMF_HAS_FEATURE(x) 0
+#endif
+/* CMF_UNROLL: before a loop of constant length over registers. Not under sanitizers, whose checks of every access would then take
+ * minutes to compile. */
 #if defined(__GNUC__)
 #  define CMF_INLINE static inline __attribute__((always_inline))
-#  define CMF_UNROLL _Pragma("GCC unroll 64") /* before a loop of constant length over registers */
 #else
 #  define CMF_INLINE static inline
+#endif
+#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !CMF_HAS_FEATURE(address_sanitizer)
+#  define CMF_UNROLL _Pragma("GCC unroll 64")
+#else
 #  define CMF_UNROLL
 #endif
 

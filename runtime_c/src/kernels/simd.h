@@ -9,6 +9,7 @@
  *   v_raise(x, low)         x < low ? low : x, so not a number stays; v_cap likewise
  *   v_at_least(x, low)      x > low ? x : low, so not a number becomes low; v_at_most likewise
  *   v_round                 to i32, nearest, ties to even; |x| < 2^31
+ *   v_i32                   two's complement, but unsigned to the compiler: + - * wrap
  *   v_byte(line, k)         bytes k of sixteen words [lane][4] as numbers times 2^24 (one shift or mask less); with V_BYTE_UNIT = 2^-24
  *
  * The 4-way dot of i8: acc[lane] += sum over k < 4 of w[lane][k] * x[lane][k], exact, modulo 2^32.
@@ -61,7 +62,7 @@
 #define V_REGS 1
 #define V_DOT_FLIPPED 1
 typedef __m512 v_f32;
-typedef int32_t v_i32 __attribute__((vector_size(64))); /* __m512i adds 64 bits */
+typedef uint32_t v_i32 __attribute__((vector_size(64))); /* __m512i adds 64 bits, int32_t must not wrap */
 typedef __m512i v_line;
 typedef __m512i v_word;
 typedef __m512i v_wide;
@@ -120,7 +121,7 @@ CMF_INLINE void v_store_i8(int8_t *p, const v_i32 x[V_REGS], int n) {
 #define V_REGS 2
 #define V_DOT_FLIPPED 0
 typedef __m256 v_f32;
-typedef int32_t v_i32 __attribute__((vector_size(32))); /* __m256i adds 64 bits */
+typedef uint32_t v_i32 __attribute__((vector_size(32))); /* __m256i adds 64 bits, int32_t must not wrap */
 /* Sign extended to 16 bits, so that vpmaddwd cannot saturate: bytes 0 and 2 of each word apart from bytes 1 and 3. */
 typedef struct { __m256i even[2], odd[2]; } v_line;
 typedef struct { __m256i even, odd; } v_word;
@@ -206,7 +207,7 @@ CMF_INLINE void v_store_i8(int8_t *p, const v_i32 x[V_REGS], int n) {
 #define V_REGS 4
 #define V_DOT_FLIPPED 0
 typedef float32x4_t v_f32;
-typedef int32x4_t v_i32;
+typedef uint32x4_t v_i32; /* int32_t must not wrap */
 typedef struct { int8x16_t r[4]; } v_line;
 typedef int8x16_t v_word;
 typedef v_line v_wide;
@@ -238,14 +239,14 @@ CMF_INLINE v_f32 v_raise(v_f32 x, v_f32 low) { return vbslq_f32(vcltq_f32(x, low
 CMF_INLINE v_f32 v_cap(v_f32 x, v_f32 high) { return vbslq_f32(vcgtq_f32(x, high), high, x); }
 CMF_INLINE v_f32 v_at_least(v_f32 x, v_f32 low) { return vbslq_f32(vcgtq_f32(x, low), x, low); }
 CMF_INLINE v_f32 v_at_most(v_f32 x, v_f32 high) { return vbslq_f32(vcltq_f32(x, high), x, high); }
-CMF_INLINE v_i32 v_round(v_f32 x) { return vcvtnq_s32_f32(x); }
-CMF_INLINE v_f32 v_float(v_i32 x) { return vcvtq_f32_s32(x); }
-CMF_INLINE v_i32 v_set_i32(int32_t x) { return vdupq_n_s32(x); }
-CMF_INLINE v_i32 v_load_i32(const int32_t *p) { return vld1q_s32(p); }
-CMF_INLINE void v_store_i32(int32_t *p, v_i32 x) { vst1q_s32(p, x); }
+CMF_INLINE v_i32 v_round(v_f32 x) { return vreinterpretq_u32_s32(vcvtnq_s32_f32(x)); }
+CMF_INLINE v_f32 v_float(v_i32 x) { return vcvtq_f32_s32(vreinterpretq_s32_u32(x)); }
+CMF_INLINE v_i32 v_set_i32(int32_t x) { return vdupq_n_u32((uint32_t)x); }
+CMF_INLINE v_i32 v_load_i32(const int32_t *p) { return vreinterpretq_u32_s32(vld1q_s32(p)); }
+CMF_INLINE void v_store_i32(int32_t *p, v_i32 x) { vst1q_s32(p, vreinterpretq_s32_u32(x)); }
 CMF_INLINE v_f32 v_byte(v_i32 line, const int k) {
-    const v_i32 top = vdupq_n_s32((int)0xff000000u);
-    return vcvtq_f32_s32(vandq_s32(vshlq_s32(line, vdupq_n_s32(24 - 8 * k)), top));
+    const v_i32 top = vdupq_n_u32(0xff000000u);
+    return v_float(vandq_u32(vshlq_u32(line, vdupq_n_s32(24 - 8 * k)), top));
 }
 
 CMF_INLINE v_line v_load_line(const int8_t *p) {
@@ -265,11 +266,11 @@ CMF_INLINE v_wide v_zip(const int8_t *p0, const int8_t *p1, const int8_t *p2, co
 }
 CMF_INLINE v_i32 CMF_SIMD(v_dot4)(v_i32 acc, int8x16_t w, int8x16_t x) {
 #if defined(CMF_SIMD_DOT)
-    return vdotq_s32(acc, w, x);
+    return vreinterpretq_u32_s32(vdotq_s32(vreinterpretq_s32_u32(acc), w, x));
 #else
     int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)));
     int32x4_t high = vpaddlq_s16(vmull_high_s8(w, x));
-    return vaddq_s32(acc, vpaddq_s32(low, high));
+    return acc + vreinterpretq_u32_s32(vpaddq_s32(low, high));
 #endif
 }
 CMF_INLINE void v_dot(v_i32 acc[V_REGS], v_line w, v_word x) {
@@ -281,8 +282,8 @@ CMF_INLINE void v_dot_zip(v_i32 acc[V_REGS], v_line w, v_wide x) {
         acc[r] = CMF_SIMD(v_dot4)(acc[r], w.r[r], x.r[r]);
 }
 CMF_INLINE void v_store_i8(int8_t *p, const v_i32 x[V_REGS], int n) {
-    int8x8_t low = vmovn_s16(vcombine_s16(vmovn_s32(x[0]), vmovn_s32(x[1])));
-    int8x8_t high = vmovn_s16(vcombine_s16(vmovn_s32(x[2]), vmovn_s32(x[3])));
+    int8x8_t low = vmovn_s16(vreinterpretq_s16_u16(vcombine_u16(vmovn_u32(x[0]), vmovn_u32(x[1]))));
+    int8x8_t high = vmovn_s16(vreinterpretq_s16_u16(vcombine_u16(vmovn_u32(x[2]), vmovn_u32(x[3]))));
     if (n >= 16) {
         vst1q_s8(p, vcombine_s8(low, high));
     } else if (n > 0) {

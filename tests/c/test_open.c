@@ -1,6 +1,7 @@
 /* Opening hostile files.
  *
  *     test_open kat                      known answers of checksums and messages
+ *     test_open api FILE FOLDER          the arguments of opening; FILE names its symbol n, input x, output y, weight w
  *     test_open open LEVEL FILE...       status and message of each, one line a file
  *     test_open prefixes FILE...         every prefix up to 64 KB is refused, sampled above
  *     test_open mutate SEED COUNT FILE...  COUNT mutations of each file, see mutate()
@@ -120,6 +121,100 @@ static void open_files(const char *level, char **paths, int count) {
         printf("%s\t%s\t%s\n", paths[i], cmf_status_name(status), status ? error.message : "");
         free(file.data);
     }
+}
+
+static void *refuse(void *user, size_t size, size_t alignment) {
+    (void)user, (void)size, (void)alignment;
+    return NULL;
+}
+
+static void api(const char *path, const char *folder) {
+    file_bytes file = load(path);
+    cmf_open_options options;
+    cmf_model *model = NULL;
+    cmf_error error;
+    cmf_tensor tensor;
+    cmf_weight_info weight;
+    size_t needed = 0;
+    cmf_open_options_default(&options);
+    ATTEMPT_CHECK(options.verify == CMF_VERIFY_STRUCTURE);
+
+    /* in the caller's memory, wherever it lies; one byte less is too little at the worst alignment */
+    ATTEMPT_CHECK(cmf_model_memory(file.data, file.size, &options, &needed, &error) == CMF_OK && needed > 0);
+    uint8_t *memory = malloc(needed + 64u);
+    ATTEMPT_CHECK(memory);
+    for (size_t skip = 0; skip < 9; skip++) {
+        options.memory = memory + skip;
+        options.memory_size = needed;
+        ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_OK);
+        cmf_model_close(&model);
+    }
+    options.memory = memory + 1;
+    options.memory_size = needed - 1u;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_E_MEMORY && !model);
+    options.memory_size = 0;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_E_MEMORY && error.status == CMF_E_MEMORY);
+    options.memory = NULL;
+    free(memory);
+
+    /* the caller's allocator */
+    attempt_heap heap = {0, 0, 0};
+    cmf_allocator allocator = {refuse, attempt_release, &heap};
+    options.allocator = &allocator;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_E_MEMORY && !model);
+    allocator.allocate = NULL;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_E_ARGUMENT);
+    options.allocator = NULL;
+
+    /* wrong arguments */
+    ATTEMPT_CHECK(cmf_model_open(NULL, 100, NULL, &model, &error) == CMF_E_ARGUMENT);
+    ATTEMPT_CHECK(cmf_model_open(file.data + 1, file.size - 1u, NULL, &model, &error) == CMF_E_ARGUMENT);
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, NULL, NULL, &error) == CMF_E_ARGUMENT);
+    ATTEMPT_CHECK(cmf_model_memory(file.data, file.size, NULL, NULL, &error) == CMF_E_ARGUMENT);
+    options.reserved[3] = 1;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, &error) == CMF_E_ARGUMENT && strstr(error.message, "reserved"));
+    options.reserved[3] = 0;
+    options.verify = (cmf_verify)7;
+    ATTEMPT_CHECK(cmf_model_open(file.data, file.size, &options, &model, NULL) == CMF_E_ARGUMENT);
+
+    /* 4-byte alignment is enough */
+    uint8_t *moved = aligned_alloc(64, (file.size + 191u) & ~(size_t)63u);
+    ATTEMPT_CHECK(moved);
+    memcpy(moved + 4, file.data, file.size);
+    ATTEMPT_CHECK(cmf_model_open(moved + 4, file.size, NULL, &model, &error) == CMF_OK);
+    cmf_model_close(&model);
+    free(moved);
+
+    /* files */
+    char other[4096];
+    ATTEMPT_CHECK(cmf_model_open_file(NULL, NULL, &model, &error) == CMF_E_ARGUMENT);
+    snprintf(other, sizeof other, "%s/missing.cmf", folder);
+    ATTEMPT_CHECK(cmf_model_open_file(other, NULL, &model, &error) == CMF_E_IO && strstr(error.message, "missing.cmf"));
+    ATTEMPT_CHECK(cmf_model_open_file(folder, NULL, &model, &error) == CMF_E_IO);
+    snprintf(other, sizeof other, "%s/empty.cmf", folder);
+    FILE *empty = fopen(other, "wb");
+    ATTEMPT_CHECK(empty && fclose(empty) == 0);
+    ATTEMPT_CHECK(cmf_model_open_file(other, NULL, &model, &error) == CMF_E_TRUNCATED && strstr(error.message, "empty.cmf"));
+    ATTEMPT_CHECK(cmf_model_open_file(path, NULL, &model, &error) == CMF_OK);
+
+    /* what the model says */
+    uint64_t file_bytes_told = 0, resident = 0;
+    cmf_model_footprint(model, &file_bytes_told, &resident);
+    ATTEMPT_CHECK(file_bytes_told == file.size && resident > 0 && resident <= needed);
+    ATTEMPT_CHECK(cmf_model_input_count(model) == 1 && cmf_model_output_count(model) == 1 && cmf_model_weight_count(model) == 1);
+    ATTEMPT_CHECK(cmf_model_input(model, 0, &tensor) == CMF_OK && strcmp(tensor.name, "x") == 0 && tensor.dtype == CMF_F32);
+    ATTEMPT_CHECK(tensor.rank == 2 && tensor.dims[0] == -1 && tensor.dims[1] == 8 && !tensor.data && !tensor.has_affine);
+    ATTEMPT_CHECK(strcmp(cmf_model_symbol(model, 0), "n") == 0 && !cmf_model_symbol(model, 1));
+    ATTEMPT_CHECK(cmf_model_output(model, 0, &tensor) == CMF_OK && strcmp(tensor.name, "y") == 0);
+    ATTEMPT_CHECK(cmf_model_input(model, 1, &tensor) == CMF_E_ARGUMENT && cmf_model_output(model, 1, &tensor) == CMF_E_ARGUMENT);
+    ATTEMPT_CHECK(cmf_model_weight(model, 0, &weight) == CMF_OK && strcmp(weight.name, "w") == 0);
+    ATTEMPT_CHECK(weight.stack == 1 && weight.outputs == 4 && weight.inputs == 8 && weight.run == 8 && weight.encoding == 1);
+    ATTEMPT_CHECK(weight.stored_bytes == 128 && cmf_model_weight(model, 1, &weight) == CMF_E_ARGUMENT);
+    cmf_model_close(&model);
+    ATTEMPT_CHECK(!model);
+    cmf_model_close(&model);
+    cmf_model_close(NULL);
+    free(file.data);
 }
 
 static void prefixes(const char *path) {
@@ -252,6 +347,7 @@ static void mutate(const char *path, uint64_t seed, uint64_t rounds) {
 
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "kat") == 0) kat();
+    else if (argc == 4 && strcmp(argv[1], "api") == 0) api(argv[2], argv[3]);
     else if (argc >= 3 && strcmp(argv[1], "open") == 0) open_files(argv[2], argv + 3, argc - 3);
     else if (argc >= 2 && strcmp(argv[1], "prefixes") == 0)
         for (int i = 2; i < argc; i++) prefixes(argv[i]);

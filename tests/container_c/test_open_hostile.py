@@ -53,6 +53,12 @@ def test_known_answers(open_tool: OpenTool) -> None:
     open_tool("kat")
 
 
+def test_arguments_and_queries(open_tool: OpenTool, tmp_path: Path) -> None:
+    file = tmp_path / "matmul.cmf"
+    file.write_bytes(rawfile.GOOD["matmul-dense"]().pack())
+    open_tool("api", file, tmp_path)
+
+
 def test_good_files_open(open_tool: OpenTool, small_files: list[Path], networks: list[Path]) -> None:
     for line in open_tool("open", "full", *small_files, *networks).splitlines():
         assert line.split("\t")[1] == "OK", line

@@ -33,3 +33,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(file);
     return 0;
 }
+
+#if defined(CMF_LIBFUZZER)
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* Mostly changes a few bytes where they are: a file whose parts have moved is refused early. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    uint64_t state = seed + 1u;
+    if (size < 96u || attempt_random(&state) % 8u == 0) return LLVMFuzzerMutate(data, size, max_size);
+    uint64_t metadata_size = cmf_load_u64(data + 24);
+    size_t end = metadata_size < size - 64u && attempt_random(&state) % 4u ? 64u + (size_t)metadata_size : size;
+    for (uint64_t n = 1u + attempt_random(&state) % 3u; n; n--) {
+        size_t at = (size_t)(attempt_random(&state) % end), length = 1u + (size_t)(attempt_random(&state) % 16u);
+        if (length > end - at) length = end - at;
+        (void)LLVMFuzzerMutate(data + at, length, length);
+    }
+    return size;
+}
+#endif

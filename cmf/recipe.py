@@ -158,7 +158,7 @@ class _Form:
     needed: int = 0
 
 
-def _codebook(entries: float | None = None, scales: str = "none", bits: float | None = None) -> Step:
+def _codebook(entries: float | None = None, scales: str = "auto", bits: float | None = None) -> Step:
     if (entries is None) == (bits is None):
         raise RecipeError("codebook takes either a number of entries, codebook(16), or bits, codebook(bits=4)")
     return Cluster(_whole(entries, "codebook's entries") if bits is None else 1 << _whole(bits, "codebook's bits"),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cmf.encodings import Bitpacked, Dct, Dense, Leaf, LowRank, Sparse, Tree, Winograd
 from cmf.encodings.base import F32, Geometry
 from cmf.passes import steps as s
+from cmf.passes.balance import keep_sums
 from cmf.passes.binarize import binarize, ternarize
 from cmf.passes.cluster import cluster
 from cmf.passes.factorize import svd, svd_rank, tucker2, tucker_ranks
@@ -43,6 +44,8 @@ class _Chooser:
         self.steps = steps
         self.notes: list[str] = []
         self.levels = steps.get("levels")
+        #: sums over inputs mean something where inputs are activations, not frequencies or Winograd positions
+        self.balanced = "basis" not in steps
         if "activations" in steps and self.levels is None and "product" not in steps and "basis" not in steps:
             self.levels = s.Integers(8)
 
@@ -108,8 +111,13 @@ class _Chooser:
         step = self.steps.get("basis")
         if not isinstance(step, s.Cosine):
             return self.panel(weight, geometry)
+        why = ""
         if step.input_block == step.output_block == 1:
-            self.skip(step, "blocks of 1 change nothing")
+            why = "blocks of 1 change nothing"
+        elif "depthwise" in self.layer.kinds:
+            why = "depthwise filters are computed tap by tap, in no other basis"
+        if why:
+            self.skip(step, why)
             return self.panel(weight, geometry)
         coefficients = cosine(weight, geometry, step.input_block, step.output_block)
         return Dct(geometry, self.panel(coefficients, geometry), step.input_block, step.output_block)
@@ -120,7 +128,8 @@ class _Chooser:
         """Zeros and levels. Sparse where there are zeros and it takes fewer bytes."""
         prune = self.steps.get("pattern")
         if isinstance(prune, s.Prune):
-            weight = np.where(magnitude_mask(weight, prune.fraction), weight, np.float32(0))
+            kept = np.where(magnitude_mask(weight, prune.fraction), weight, np.float32(0))
+            weight = keep_sums(weight, kept) if self.balanced else kept
         present = weight != 0
         if present.all():
             return self.leaf(weight, geometry, None)
@@ -140,15 +149,19 @@ class _Chooser:
         levels = self.levels
         if isinstance(levels, s.Integers):
             granularity, group = self.scales(levels, geometry)
-            return quantize(weight, geometry, levels.bits, granularity=granularity, group=group)
+            return quantize(weight, geometry, levels.bits, granularity=granularity, group=group,
+                            balanced=self.balanced)
         if isinstance(levels, s.Half):
             dense = halve(weight, geometry, levels.dtype)
             if np.isfinite(dense.decode()).all():
                 return dense
             self.notes.append(f"{levels}: left out, a weight is beyond its range")
         if isinstance(levels, s.Cluster):
+            channel_scales = levels.scales == "channel" or (
+                levels.scales == "auto" and "depthwise" in self.layer.kinds and len(np.unique(weight)) > levels.entries)
             return cluster(weight, geometry, levels.entries, levels.bits, present=present,
-                           channel_scales=levels.scales == "channel", integer_table="activations" in self.steps)
+                           channel_scales=channel_scales, integer_table="activations" in self.steps,
+                           balanced=self.balanced)
         if isinstance(levels, s.Signs):
             return ternarize(weight, geometry) if levels.levels == "ternary" else binarize(weight, geometry)
         return Dense(geometry, weight)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from cmf.encodings import Codebook
 from cmf.encodings.base import F32, Geometry
+from cmf.passes.balance import swaps
 
 F64 = npt.NDArray[np.float64]
 
@@ -18,13 +19,14 @@ ROUNDS = 50
 
 def cluster(
     weight: F32, geometry: Geometry, entries: int, bits: int, *, present: npt.NDArray[np.bool_] | None = None,
-    channel_scales: bool = False, integer_table: bool = False,
+    channel_scales: bool = False, integer_table: bool = False, balanced: bool = False,
 ) -> Codebook:
     """A codebook of at most ``entries`` values for the present positions (None: all) of ``weight`` [S, O, K].
 
     Where the weight has no more distinct values than that, the result is exact. Otherwise the entries are centroids of
     least squared error; an exact 0 is kept among them where present positions hold zeros. ``channel_scales`` lets each
     channel stretch the table; ``integer_table`` makes it i8 (with a scale for the weight, or for each channel).
+    ``balanced``: indices are chosen so that the errors of each output add up to nearly 0.
     """
     chosen = weight.reshape(-1) if present is None else weight[present]
     scales = None
@@ -38,9 +40,27 @@ def cluster(
         codes8 = np.unique(np.rint(table / unit).astype(np.int8))
         scales = (np.ones((1, 1, 1), np.float32) if scales is None else scales) * unit
         scaled = weight / scales
-        codes = nearest(codes8.astype(np.float32), scaled)
-        return Codebook(geometry, codes, _padded(codes8, bits), bits, scales.astype(np.float32))
-    return Codebook(geometry, nearest(table, scaled), _padded(table, bits), bits, scales)
+        full, table = _padded(codes8, bits), codes8.astype(np.float32)
+    else:
+        full = _padded(table, bits)
+    codes = nearest(table, scaled)
+    if balanced:
+        codes = _balance(codes, table, scaled, present)
+    return Codebook(geometry, codes, full, bits, None if scales is None else scales.astype(np.float32))
+
+
+def _balance(
+    codes: npt.NDArray[np.uint8], table: F32, scaled: F32, present: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.uint8]:
+    """Moves indices by one until the errors of each output add up to nearly 0 (its one scale does not matter)."""
+    direction = np.sign(table[codes] - scaled).astype(np.int64)
+    other = np.clip(codes - direction, 0, len(table) - 1).astype(np.uint8)
+    if present is not None:
+        other = np.where(present, other, codes)
+        scaled = np.where(present, scaled, table[codes])
+    shape = (-1, codes.shape[2])
+    swap = swaps(scaled.reshape(shape), table[codes].reshape(shape), table[other].reshape(shape))
+    return np.where(swap.reshape(codes.shape), other, codes)
 
 
 def nearest(table: F32, values: F32) -> npt.NDArray[np.uint8]:

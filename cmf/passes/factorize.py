@@ -23,10 +23,26 @@ def svd(weight: F32, rank: int) -> tuple[F32, F32]:
 
     The singular values are shared between the factors, so that neither is large where the other is small.
     """
-    left, values, right = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
-    root = np.sqrt(values[:, :rank])
-    return ((root[:, :, None] * right[:, :rank]).astype(np.float32),
-            (left[:, :, :rank] * root[:, None, :]).astype(np.float32))
+    inner, outer = zip(*(_svd(matrix.astype(np.float64), rank) for matrix in weight), strict=True)
+    return np.stack(inner).astype(np.float32), np.stack(outer).astype(np.float32)
+
+
+def _svd(matrix: F64, rank: int) -> tuple[F64, F64]:
+    """By the eigenvectors of the smaller Gram matrix, which is several times faster; the other factor is a projection,
+    so nothing of what the kept vectors span is lost."""
+    if matrix.shape[0] <= matrix.shape[1]:
+        vectors = _leading(matrix @ matrix.T, rank)
+        inner, outer = vectors.T @ matrix, vectors
+        values = np.linalg.norm(inner, axis=1)
+    else:
+        vectors = _leading(matrix.T @ matrix, rank)
+        inner, outer = vectors.T, matrix @ vectors
+        values = np.linalg.norm(outer, axis=0)
+    # one side has unit vectors, the other the singular values: share them
+    share = np.sqrt(np.where(values > 0, values, 1))
+    if matrix.shape[0] <= matrix.shape[1]:
+        return inner / share[:, None], outer * share
+    return inner * share[:, None], outer / share
 
 
 def tucker_ranks(geometry: Geometry, fraction: float) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cmf.encodings import Dense, Quantized
 from cmf.encodings.base import F32, Geometry
+from cmf.passes.balance import swaps
 
 F64 = npt.NDArray[np.float64]
 
@@ -25,24 +26,24 @@ def code_range(bits: int) -> tuple[int, int]:
 
 def quantize(
     weight: F32, geometry: Geometry, bits: int, *, granularity: str = "channel", group: int = 0,
-    scale_dtype: str | None = None, least: F32 | None = None,
+    scale_dtype: str | None = None, balanced: bool = False,
 ) -> Quantized:
     """``weight`` [S, O, K] as integers of ``bits`` bits; zeros stay zero.
 
     Each scale has the least squared error of a grid of clipping points, refined by least squares; it is rounded to
     ``scale_dtype`` before the codes are chosen. Without ``scale_dtype`` scales are f16 where that costs no accuracy.
-    ``least`` [S, O]: scales of channels are at least that.
+    ``balanced``: codes are chosen so that the errors of each output add up to nearly 0.
     """
     rows = _rows(weight, geometry, granularity, group)
     scales, error = best_scales(rows, bits)
-    if least is not None:
-        scales = np.where(np.abs(scales) < least.reshape(-1), least.reshape(-1), scales).astype(np.float32)
-        error = squared_error(rows, scales, bits)
     if scale_dtype != "f32":
         half, half_error = _half_scales(rows, scales, bits)
         if scale_dtype == "f16" or half_error.sum() <= HALF_LOSS * error.sum():
             scales, scale_dtype = half, "f16"
-    codes = _codes(rows, scales, bits).astype(np.int16 if bits == 16 else np.int8)
+    codes = _codes(rows, scales, bits)
+    if balanced and bits < 16:
+        _balance(rows, codes, scales, bits, geometry)
+    codes = codes.astype(np.int16 if bits == 16 else np.int8)
     shape = (1, 1, 1) if granularity == "tensor" else (geometry.stack, geometry.outputs, -1)
     return Quantized(geometry, _unrows(codes, geometry, group), scales.reshape(shape), bits, group=group,
                      scale_dtype=scale_dtype or "f32", granularity="group" if group else granularity)
@@ -64,6 +65,21 @@ def best_scales(rows: F32, bits: int) -> tuple[F32, F64]:
     for _ in range(2 if bits < 16 else 0):
         _keep(_least_squares(rows, best, bits), rows, bits, best, error)
     return best, error
+
+
+def _balance(rows: F32, codes: F32, scales: F32, bits: int, geometry: Geometry) -> None:
+    """Moves codes by one, in place, until the errors of each output add up to nearly 0."""
+    low, high = code_range(bits)
+    outputs = geometry.stack * geometry.outputs
+    wide = scales[:, None]
+    values = codes * wide
+    other = np.clip(codes - np.sign(values - rows) * np.sign(wide), low, high)
+    shape = (outputs, rows.size // outputs)
+    step = max(1, BLOCK // shape[1])
+    views = [array.reshape(shape) for array in (rows, values, other * wide, codes, other)]
+    for start in range(0, outputs, step):
+        wanted, chosen, neighbour, mine, theirs = (view[start : start + step] for view in views)
+        np.copyto(mine, theirs, where=swaps(wanted, chosen, neighbour))
 
 
 def _half_scales(rows: F32, scales: F32, bits: int) -> tuple[F32, F64]:

@@ -145,17 +145,21 @@ class Single(Step):
 
 @dataclass(frozen=True)
 class Cluster(Step):
-    """A table of ``entries`` values and an index for each weight; ``scales``: none, or one for each channel."""
+    """A table of ``entries`` values and an index for each weight.
+
+    ``scales``: none, channel (each output stretches the table), or auto: channel for depthwise filters, whose outputs
+    differ by orders of magnitude once batch norms are folded, none for others and where none loses nothing.
+    """
 
     entries: int
-    scales: str = "none"
+    scales: str = "auto"
     role: ClassVar[str] = "levels"
 
     def __post_init__(self) -> None:
         if not 2 <= self.entries <= 256:
             raise RecipeError(f"codebook has {self.entries} entries; it must have 2 to 256")
-        if self.scales not in ("none", "channel"):
-            raise RecipeError(f"codebook's scales are {self.scales!r}; they must be none or channel")
+        if self.scales not in ("auto", "none", "channel"):
+            raise RecipeError(f"codebook's scales are {self.scales!r}; they must be auto, none or channel")
 
     @property
     def bits(self) -> int:
@@ -163,7 +167,7 @@ class Cluster(Step):
         return next(b for b in (1, 2, 3, 4, 5, 6, 8) if 1 << b >= self.entries)
 
     def __str__(self) -> str:
-        return f"codebook({self.entries}{', scales=channel' if self.scales == 'channel' else ''})"
+        return f"codebook({self.entries}{f', scales={self.scales}' if self.scales != 'auto' else ''})"
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ product_steps = st.one_of(fractions.map(s.Svd), fractions.map(s.Tucker))
 cosines = st.builds(s.Cosine, st.sampled_from([1, 2, 4, 8, 16, 32]), st.sampled_from([1, 2, 4, 8, 16]))
 levels = st.one_of(
     st.builds(s.Integers, st.sampled_from([1, 2, 3, 4, 5, 6, 8, 16]), st.sampled_from([0, 32, 64, 128])),
-    st.builds(s.Cluster, st.integers(2, 256), st.sampled_from(["none", "channel"])),
+    st.builds(s.Cluster, st.integers(2, 256), st.sampled_from(["auto", "none", "channel"])),
     st.sampled_from([s.Half("f16"), s.Half("bf16"), s.Signs("ternary"), s.Signs("binary")]))
 percentiles = st.floats(50.5, 100).map(lambda p: s.Activations("static", p))
 activations = st.one_of(st.just(s.Activations("dynamic")), percentiles)

@@ -9,16 +9,16 @@ static uint32_t linear_clamp(uint32_t x, uint32_t low, uint32_t high) {
 }
 
 uint32_t cmf_linear_rows(uint32_t n) {
-    return linear_clamp(32768u / n, 16u, 512u);
+    return linear_clamp(CMF_LINEAR_BUDGET / n, CMF_LINEAR_LEAST, CMF_LINEAR_ROWS);
 }
 
 uint32_t cmf_linear_area(uint32_t n, uint32_t taps) {
-    uint32_t area = linear_clamp(32768u / n, 256u, 1024u);
+    uint32_t area = linear_clamp(CMF_LINEAR_BUDGET / n, CMF_LINEAR_LEAST_AREA, 4u * CMF_LINEAR_LEAST_AREA);
     return taps > area ? taps : area;
 }
 
 uint32_t cmf_winograd_block(const cmf_tree *tree) {
-    return linear_clamp(4096u / tree->child[0]->inputs, 16u, 64u);
+    return linear_clamp(CMF_LINEAR_BUDGET / 8u / tree->child[0]->inputs, CMF_LINEAR_LEAST, 64u);
 }
 
 /* Bytes of `rows` rows of n floats, as cmf_bump_take rounds them. */
@@ -130,7 +130,7 @@ static int32_t linear_even_parts(int32_t whole, int32_t part) {
 /* Rows of a tile: enough to pay for decoding, few enough to stay in the caches and under the limits of the middles. */
 static uint32_t linear_tile_rows(const cmf_linear *l) {
     uint32_t taps = linear_taps(l);
-    uint32_t rows = linear_clamp(131072u / l->channels, 64u, 512u);
+    uint32_t rows = linear_clamp(131072u / l->channels, 64u, 512u); /* about 512 KB of input */
     uint32_t pointers = linear_clamp(8192u / taps, 16u, CMF_LINEAR_ROWS);
     rows = rows < pointers ? rows : pointers;
     if (linear_needs_patches(l)) {
@@ -216,15 +216,15 @@ size_t cmf_linear_tile_bytes(const cmf_linear *l) {
     if (linear_needs_patches(l))
         bytes += cmf_round64(rows * pointer * runs) + cmf_round64(rows * l->tree->inputs * element + 64u);
     if (!cmf_tree_is_panel(l->tree)) {
-        size_t box = 512u;
+        size_t box = CMF_LINEAR_ROWS;
         if (cmf_linear_needs_box(l, l->tree)) {
             uint64_t pixels = linear_pixels(l, l->tile_h, l->tile_w);
             box = pixels > taps && rows > 1u ? (size_t)pixels : taps > pixels ? taps : (size_t)pixels;
-            box = box < 512u ? 512u : box;
+            box = box < CMF_LINEAR_ROWS ? CMF_LINEAR_ROWS : box;
         }
         /* two lists for each of: the middle, a box, a box below it, rows in another basis; and taps out of two boxes */
         bytes += 2u * (cmf_round64(rows * pointer) + 3u * cmf_round64(box * pointer)) + 2u * cmf_round64(taps * rows * pointer) +
-                 cmf_round64(512u * pointer * runs);
+                 cmf_round64(CMF_LINEAR_ROWS * pointer * runs);
     }
     return bytes;
 }

@@ -76,17 +76,23 @@ void cmf_linear_call(cmf_linear *l, const cmf_op_call *call, size_t x_rows, size
 
 /* ------------------------------------------------------------------ between the files of this family */
 
-/* Rows of n numbers in a middle buffer: about 128 KB, 16 to 512 of them. */
+/* Rows of n numbers in a middle buffer. */
 uint32_t cmf_linear_rows(uint32_t n);
 /* Pixels of n numbers in a buffer that feeds a kernel of `taps` taps. */
 uint32_t cmf_linear_area(uint32_t n, uint32_t taps);
-/* Lines of a decode window: 16 KB, so that it stays in the first cache. A line of floats is one input, a line of i8 codes four. */
-#define CMF_LINEAR_WINDOW 256u
-/* Rows of a tile, at most: they share what is decoded, and each takes pointers to its taps. */
+/* Sizes of what is shared by rows. FORMAT.md section 4 states those of hosted builds; bare metal takes less. */
 #ifdef CMF_FREESTANDING
-#  define CMF_LINEAR_ROWS 16u
+#  define CMF_LINEAR_WINDOW 64u  /* lines of a decode window; a line of floats is one input, a line of i8 codes four */
+#  define CMF_LINEAR_BUDGET 1024u /* numbers in a middle buffer, unless the least rows or pixels take more */
+#  define CMF_LINEAR_LEAST 1u
+#  define CMF_LINEAR_ROWS 16u    /* rows of a tile, at most: each takes pointers to its taps */
+#  define CMF_LINEAR_LEAST_AREA 8u
 #else
+#  define CMF_LINEAR_WINDOW 256u /* 16 KB: stays in the first cache */
+#  define CMF_LINEAR_BUDGET 32768u
+#  define CMF_LINEAR_LEAST 16u
 #  define CMF_LINEAR_ROWS 512u
+#  define CMF_LINEAR_LEAST_AREA 256u
 #endif
 
 /* Output pixels [y0, y1) x [x0, x1); row (y - y0) * (x1 - x0) + (x - x0) of a product. */

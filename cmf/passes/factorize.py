@@ -11,6 +11,9 @@ from cmf.encodings.base import F32, Geometry
 
 F64 = npt.NDArray[np.float64]
 
+#: orthogonal iteration ends when a round keeps less than this part more of the energy
+CONVERGED = 1e-4
+
 
 def svd_rank(geometry: Geometry, fraction: float) -> int:
     """The rank whose two factors have at most ``fraction`` of the weight's parameters (at least 1)."""
@@ -63,21 +66,26 @@ def tucker2(weight: F32, taps: int, rank_in: int, rank_out: int, rounds: int = 1
     with the other fixed, so the error never grows.
     """
     tensor = weight[0].astype(np.float64).reshape(weight.shape[1], taps, -1)
-    inputs = _leading(np.einsum("oti,otj->ij", tensor, tensor, optimize=True), rank_in)
+    flat = tensor.reshape(len(tensor), -1)
+    inputs = _leading(_gram(tensor.reshape(-1, tensor.shape[2])), rank_in)
     outputs = np.empty((len(tensor), rank_out))
     energy = -1.0
     for _ in range(rounds):
-        narrow_in = tensor @ inputs
-        outputs = _leading(np.einsum("otr,ptr->op", narrow_in, narrow_in, optimize=True), rank_out)
-        narrow_out = np.einsum("oti,or->rti", tensor, outputs, optimize=True)
-        inputs = _leading(np.einsum("rti,rtj->ij", narrow_out, narrow_out, optimize=True), rank_in)
+        narrow_in = (tensor @ inputs).reshape(len(tensor), -1)
+        outputs = _leading(_gram(narrow_in.T), rank_out)
+        narrow_out = (outputs.T @ flat).reshape(-1, tensor.shape[2])
+        inputs = _leading(_gram(narrow_out), rank_in)
         kept = float(((narrow_out @ inputs) ** 2).sum())
-        if kept <= energy * (1 + 1e-9):
+        if kept <= energy * (1 + CONVERGED):
             break
         energy = kept
-    core = np.einsum("oti,or->rti", tensor, outputs, optimize=True) @ inputs
+    core = (outputs.T @ flat).reshape(-1, tensor.shape[2]) @ inputs
     return (inputs.T[None].astype(np.float32), core.reshape(1, rank_out, -1).astype(np.float32),
             outputs[None].astype(np.float32))
+
+
+def _gram(matrix: F64) -> F64:
+    return np.asarray(matrix.T @ matrix)
 
 
 def _leading(gram: F64, rank: int) -> F64:

@@ -32,7 +32,7 @@ def swaps(wanted: F32, chosen: F32, other: F32) -> npt.NDArray[np.bool_]:
     count = left.argmin(axis=1)[:, None]
     swap = np.zeros(wanted.shape, np.bool_)
     np.put_along_axis(swap, order, np.arange(wanted.shape[1])[None, :] < count, axis=1)
-    return swap & useful
+    return np.asarray(swap & useful)
 
 
 def keep_sums(before: F32, after: F32) -> F32:

@@ -43,9 +43,9 @@ def quantize(
     codes = _codes(rows, scales, bits)
     if balanced and bits < 16:
         _balance(rows, codes, scales, bits, geometry)
-    codes = codes.astype(np.int16 if bits == 16 else np.int8)
+    whole = _unrows(codes.astype(np.int16 if bits == 16 else np.int8), geometry, group)
     shape = (1, 1, 1) if granularity == "tensor" else (geometry.stack, geometry.outputs, -1)
-    return Quantized(geometry, _unrows(codes, geometry, group), scales.reshape(shape), bits, group=group,
+    return Quantized(geometry, whole, scales.reshape(shape), bits, group=group,
                      scale_dtype=scale_dtype or "f32", granularity="group" if group else granularity)
 
 

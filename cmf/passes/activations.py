@@ -233,7 +233,7 @@ def _with_room(tree: Tree, bias: npt.NDArray[np.float64], input_scale: float, ou
 
     A channel without weights gets a scale that makes its unit a small part of the output's.
     """
-    if not isinstance(tree, (Quantized, Sparse)):
+    if not isinstance(tree.values if isinstance(tree, Sparse) else tree, Quantized):
         return tree
     codes, scales = i8_codes(tree)
     least = np.broadcast_to(np.abs(bias) / (input_scale * BIAS_LIMIT), scales.size).reshape(scales.shape)
@@ -241,7 +241,23 @@ def _with_room(tree: Tree, bias: npt.NDArray[np.float64], input_scale: float, ou
     wanted = np.where(dead, DEAD_UNIT * output_scale / input_scale, np.abs(scales))
     wanted = np.maximum(wanted, least).astype(np.float32)
     change = dead | (wanted > np.abs(scales))
+    if _leaf(tree).scale_dtype == "f16":
+        wanted = _next_half(wanted)
     return _rescaled(tree, np.where(change, wanted, scales).astype(np.float32)) if change.any() else tree
+
+
+def _leaf(tree: Tree) -> Quantized:
+    leaf = tree.values if isinstance(tree, Sparse) else tree
+    assert isinstance(leaf, Quantized)
+    return leaf
+
+
+def _next_half(scales: F32) -> F32:
+    """The least f16 numbers that are not smaller; f32 numbers where there are none."""
+    with np.errstate(over="ignore"):
+        half = scales.astype(np.float16)
+        half = np.where(half.astype(np.float32) < scales, np.nextafter(half, np.float16(np.inf)), half)
+    return np.where(np.isfinite(half), half.astype(np.float32), scales).astype(np.float32)
 
 
 def _rescaled(tree: Tree, scales: F32) -> Tree:
@@ -256,7 +272,10 @@ def _rescaled(tree: Tree, scales: F32) -> Tree:
     wide = scales[:, :, None]
     codes = np.clip(np.rint(tree.decode() / wide), -bound, bound - 1).astype(np.int8)
     same = np.broadcast_to(tree.scales, wide.shape) == wide
-    return replace(tree, codes=np.where(same, tree.codes, codes), scales=wide, scale_dtype="f32", granularity="channel")
+    with np.errstate(over="ignore"):
+        half = tree.scale_dtype == "f16" and bool((wide.astype(np.float16).astype(np.float32) == wide).all())
+    return replace(tree, codes=np.where(same, tree.codes, codes), scales=wide, scale_dtype="f16" if half else "f32",
+                   granularity="channel")
 
 
 def _integer_bias(tree: Tree, bias: npt.NDArray[np.float64], affine: Affine) -> npt.NDArray[np.int32] | None:

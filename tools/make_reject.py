@@ -501,6 +501,12 @@ def constant_too_large() -> File:
     return value(matmul(), 2, shape=longs(1 << 30, 1 << 30, 1 << 30))
 
 
+@case("E_LIMIT", "2^40")
+def constant_whose_elements_wrap() -> File:
+    """2^64 elements of no bytes."""
+    return value(matmul(), 2, shape=longs(1 << 30, 1 << 10, 1 << 24), data=Span(0, 0, 0))
+
+
 @case("E_GRAPH", "dtype f32")
 def weight_of_another_dtype() -> File:
     return value(matmul(), 1, dtype=int(enums.DType.f16))

@@ -87,16 +87,21 @@ static cmf_status one_run(one *o) {
 static const uint8_t dtypes[] = {CMF_F32, CMF_F32, CMF_F32, CMF_I8, CMF_I8, CMF_I64, CMF_I64, CMF_I32, CMF_BOOL,
                                  CMF_F16, CMF_U8,  CMF_F64, CMF_U64, CMF_BF16, CMF_I16, CMF_U32};
 
+/* May elements of a type stand for reals? As the reader lets through. */
+static int may_have_affine(uint8_t dtype) {
+    return dtype == CMF_I8 || dtype == CMF_U8 || dtype == CMF_I16 || dtype == CMF_U16 || dtype == CMF_I32;
+}
+
 static void random_array(cmf_array *a, int like_shape) {
     memset(a, 0, sizeof *a);
     a->dtype = like_shape && chance(8) ? CMF_I64 : dtypes[chance(sizeof dtypes)];
     a->rank = (uint8_t)(like_shape && chance(8) ? chance(2) : chance(chance(8) ? 5u : CMF_MAX_RANK + 1u));
     for (uint32_t d = 0; d < a->rank; d++) a->dims[d] = (int32_t)(chance(20) == 0 ? 0u : chance(4) == 0 ? 1u : 1u + chance(5));
     a->scale = 1.0f;
-    if (a->dtype == CMF_I8 && chance(8)) {
+    if (may_have_affine(a->dtype) && chance(8)) {
         a->has_affine = 1;
         a->scale = chance(9) ? 0.05f : 1e-38f;
-        a->zero_point = (int32_t)chance(256) - 128;
+        a->zero_point = (int32_t)chance(256) - (a->dtype == CMF_I8 ? 128 : 0);
     }
     a->known = like_shape || chance(4) == 0;
     const size_t bytes = cmf_array_bytes(a);
@@ -187,10 +192,10 @@ static void test_random_nodes(int rounds) {
             if (id == CMF_FB_OP_SHAPE) o.output.dtype = CMF_I64;
             else if (id == CMF_FB_OP_NOT || id == CMF_FB_OP_ISNAN || (id >= CMF_FB_OP_EQUAL && id <= CMF_FB_OP_OR)) o.output.dtype = CMF_BOOL;
             else o.output.dtype = chance(3) ? o.inputs[0].dtype : dtypes[chance(sizeof dtypes)];
-            if (o.output.dtype == CMF_I8 && chance(8)) {
+            if (may_have_affine(o.output.dtype) && chance(8)) {
                 o.output.has_affine = 1;
                 o.output.scale = chance(3) ? 0.05f : 3.0f;
-                o.output.zero_point = (int32_t)chance(256) - 128;
+                o.output.zero_point = (int32_t)chance(256) - (o.output.dtype == CMF_I8 ? 128 : 0);
             }
             const cmf_status status = one_run(&o);
             accepted[id] += status == CMF_OK;
@@ -262,6 +267,8 @@ static void test_refusals(void) {
     one_init(&o, CMF_FB_OP_EXPAND, 2);
     give(&o, 0, CMF_F32, 0, NULL);
     give_numbers(&o, 1, 3, (int64_t[]){INT32_MAX, INT32_MAX, INT32_MAX});
+    refused(&o, CMF_E_LIMIT, "2^40");
+    give_numbers(&o, 1, 3, (int64_t[]){1 << 30, 1 << 10, 1 << 24}); /* 2^64 elements */
     refused(&o, CMF_E_LIMIT, "2^40");
     give_numbers(&o, 1, 9, (int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1});
     refused(&o, CMF_E_LIMIT, "rank 9");
@@ -365,8 +372,34 @@ static void test_refusals(void) {
     one_free(&o);
 }
 
+/* Integers with scales that are not i8 are moved as they are, whatever scale the output declares. */
+static void test_other_integers(void) {
+    static const uint8_t types[] = {CMF_U8, CMF_I16, CMF_U16, CMF_I32};
+    const int32_t dims[] = {2, 3};
+    for (size_t k = 0; k < sizeof types; k++) {
+        one o;
+        for (int where = 0; where < 2; where++) {
+            one_init(&o, where ? CMF_FB_OP_WHERE : CMF_FB_OP_RESIZE, where ? 3 : 2);
+            for (int i = 0; i < 3; i++) {
+                give(&o, i, types[k], 2, dims);
+                memset(o.inputs[i].data, 7 + i, cmf_array_bytes(&o.inputs[i]));
+                o.inputs[i].has_affine = 1;
+            }
+            if (where) give(&o, 0, CMF_BOOL, 2, dims);
+            else give_numbers(&o, 1, 2, (int64_t[]){2, 3});
+            o.output.dtype = types[k];
+            o.output.has_affine = 1;
+            o.output.scale = 2.0f;
+            CHECK(one_run(&o) == CMF_OK && memcmp(o.output.data, o.inputs[where ? 2 : 0].data, cmf_array_bytes(&o.output)) == 0,
+                  "type %u: %s", types[k], o.error.message);
+            one_free(&o);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     test_refusals();
+    test_other_integers();
     test_random_nodes(argc > 1 ? atoi(argv[1]) : 3000);
     printf("%d checks, %d failures\n", checks, failures);
     if (failures == 0) printf("ok\n");

@@ -228,13 +228,18 @@ static cmf_status reader_affine(reader *r, const uint8_t *affine, cmf_value *v) 
 static cmf_status reader_elements(reader *r, const cmf_value *v, uint64_t *elements) {
     cmf_error *error = r->error;
     CMF_REQUIRE(v->has_shape, CMF_E_GRAPH, "a constant needs a shape");
+    int empty = 0;
     *elements = 1;
     for (uint32_t i = 0; i < v->rank; i++) {
         CMF_REQUIRE(v->dims[i] >= 0, CMF_E_GRAPH, "dimension %u of a constant is symbolic", i);
-        *elements *= (uint32_t)v->dims[i]; /* at most 2^40 times 2^31 */
-        if (*elements == 0u) return CMF_OK;
-        CMF_REQUIRE(*elements <= READER_MAX_ELEMENTS, CMF_E_LIMIT, "it has more than 2^40 elements");
+        if (v->dims[i] == 0) {
+            empty = 1;
+            continue;
+        }
+        CMF_REQUIRE(*elements <= READER_MAX_ELEMENTS / (uint32_t)v->dims[i], CMF_E_LIMIT, "it has more than 2^40 elements");
+        *elements *= (uint32_t)v->dims[i];
     }
+    if (empty) *elements = 0;
     return CMF_OK;
 }
 

@@ -44,11 +44,12 @@ cmf_status cmf_array_set(cmf_array *array, uint8_t dtype, uint32_t rank, const i
     CMF_REQUIRE(rank <= CMF_MAX_RANK, CMF_E_LIMIT, "a result of rank %u; at most 8 is supported", rank);
     for (uint32_t i = 0; i < rank; i++) {
         CMF_REQUIRE(dims[i] >= 0, CMF_E_SHAPE, "dimension %u of the result would be %d", i, (int)dims[i]);
-        if (dims[i] == 0)
+        if (dims[i] == 0) {
             empty = 1;
-        else
-            count *= (uint64_t)dims[i]; /* at most 2^40 * 2^31 */
-        CMF_REQUIRE(count <= limit, CMF_E_LIMIT, "a result of more than 2^40 elements");
+            continue;
+        }
+        CMF_REQUIRE(count <= limit / (uint64_t)dims[i], CMF_E_LIMIT, "a result of more than 2^40 elements");
+        count *= (uint64_t)dims[i];
     }
     count *= cmf_element_size(dtype);
     CMF_REQUIRE(empty || count <= CMF_SIZE_LIMIT / 2u, CMF_E_LIMIT, "a result of more bytes than this machine addresses");

@@ -123,11 +123,13 @@ static cmf_status resize_run(const cmf_op_call *call) {
         for (size_t first = 0, count = cmf_array_count(data); first < count; first += CMF_REAL_CHUNK) {
             const size_t n = count - first < CMF_REAL_CHUNK ? count - first : CMF_REAL_CHUNK;
             float buffer[CMF_REAL_CHUNK];
-            if (cmf_array_same_codes(data, output))
+            if (!linear || cmf_array_same_codes(data, output)) /* only linear has reals on both sides */
                 memcpy((uint8_t *)output->data + first * size, (const uint8_t *)data->data + first * size, n * size);
             else
                 cmf_real_store(output, first, n, cmf_real_load(data, first, n, buffer));
         }
+        if (!linear)
+            cmf_recode_output(data, output);
         return CMF_OK;
     }
     const uint32_t inner = last - 1u;

@@ -41,7 +41,7 @@ static cmf_status slice_ranges(const cmf_op_call *call, slice_range *range) {
         const int64_t dim = data->dims[axis];
         int64_t step = parts[4] ? cmf_array_int(parts[4], i) : 1;
         CMF_REQUIRE(step != 0, CMF_E_ARGUMENT, "the step of axis %u is 0", axis);
-        step = slice_limit(step, -(int64_t)INT32_MAX, INT32_MAX);
+        step = slice_limit(step, -dim - 1, dim + 1); /* beyond the dimension all are alike; times a stride it stays small */
         int64_t first = cmf_array_int(parts[1], i), last = cmf_array_int(parts[2], i);
         first = first < 0 ? first + dim : first;
         last = last < 0 ? last + dim : last;

@@ -23,7 +23,7 @@ static cmf_status where_run(const cmf_op_call *call) {
     cmf_array *output = call->outputs[0];
     const uint8_t *condition = call->inputs[0]->data;
     const uint32_t size = cmf_element_size(output->dtype);
-    const int moves = cmf_array_same_codes(x, output) && cmf_array_same_codes(y, output);
+    const int moves = !cmf_array_is_real(output) || (cmf_array_same_codes(x, output) && cmf_array_same_codes(y, output));
     const size_t count = cmf_array_count(output);
     cmf_walk walk;
     cmf_walk_init(&walk, output, call->inputs, 3);

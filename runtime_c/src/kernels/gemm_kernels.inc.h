@@ -325,10 +325,18 @@ static void CMF_SIMD(gemm_i8)(const cmf_gemm *g) {
 #if V_DOT_FLIPPED
     const int8_t *w = (const int8_t *)g->w;
     size_t lines = (size_t)g->taps * ((g->n + 3u) / 4u);
-    for (size_t k = 0; k < lines; k++)
-        v_dot(start, v_load_line(w + k * CMF_LINE_BYTES), v_ones());
+    v_i32 sum[4][V_REGS]; /* chains */
+    CMF_UNROLL for (uint32_t j = 0; j < 4u; j++)
+        CMF_UNROLL for (int v = 0; v < V_REGS; v++)
+            sum[j][v] = v_set_i32(0);
+    size_t k = 0;
+    for (; k + 4u <= lines; k += 4u)
+        CMF_UNROLL for (uint32_t j = 0; j < 4u; j++)
+            v_dot(sum[j], v_load_line(w + (k + j) * CMF_LINE_BYTES), v_ones());
+    for (; k < lines; k++)
+        v_dot(sum[0], v_load_line(w + k * CMF_LINE_BYTES), v_ones());
     for (int v = 0; v < V_REGS; v++)
-        start[v] = v_set_i32(-128) * start[v];
+        start[v] = v_set_i32(-128) * ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
 #endif
     for (uint32_t row = 0, n; row < g->rows; row += n) {
         n = gemm_rows(g->rows - row, CMF_DOT_ROWS);

@@ -230,18 +230,26 @@ size_t cmf_linear_tile_bytes(const cmf_linear *l) {
 }
 
 void cmf_linear_taps(const cmf_linear *l, const cmf_source *source, const cmf_tile *tile, void **a) {
+    void *const zero = (void *)(uintptr_t)source->zero;
     for (int32_t i = 0; i < l->kh; i++) {
         for (int32_t j = 0; j < l->kw; j++) {
             for (int32_t y = tile->y0; y < tile->y1; y++) {
                 int32_t iy = y * l->sh - l->top + i * l->dh;
+                int32_t ix = tile->x0 * l->sw - l->left + j * l->dw, count = tile->x1 - tile->x0, x = 0;
                 int inside = iy >= source->y0 && iy < source->y1;
-                const uint8_t *line = inside ? source->data + (size_t)(iy - source->y0) * source->row : NULL;
-                int32_t ix = tile->x0 * l->sw - l->left + j * l->dw;
-                for (int32_t x = tile->x0; x < tile->x1; x++, ix += l->sw) {
-                    const void *p = inside && ix >= source->x0 && ix < source->x1
-                                        ? line + (size_t)(ix - source->x0) * source->pixel : source->zero;
-                    *a++ = (void *)(uintptr_t)p;
+                for (; x < count && (!inside || ix + x * l->sw < source->x0); x++)
+                    *a++ = zero;
+                if (x < count) {
+                    uintptr_t p = (uintptr_t)(source->data + (size_t)(iy - source->y0) * source->row) +
+                                  (size_t)(ix + x * l->sw - source->x0) * source->pixel;
+                    const uintptr_t step = (size_t)l->sw * source->pixel;
+                    int32_t room = source->x1 - ix, end = room <= 0 ? 0 : (room - 1) / l->sw + 1;
+                    end = end < count ? end : count;
+                    for (; x < end; x++, p += step)
+                        *a++ = (void *)p;
                 }
+                for (; x < count; x++)
+                    *a++ = zero;
             }
         }
     }

@@ -1,6 +1,6 @@
 /* Requantization, quantization and the Winograd transforms over the vector vocabulary. */
 
-static void CMF_SIMD(sums_to_i8)(const cmf_sums_to_i8 *q) {
+CMF_INLINE void CMF_SIMD(sums_to_i8_lanes)(const cmf_sums_to_i8 *q, const uint32_t lanes) {
     const v_f32 low = v_set((float)(q->low - q->zero)), high = v_set((float)(q->high - q->zero));
     const v_i32 zero = v_set_i32(q->zero);
     v_i32 bias[V_REGS];
@@ -16,8 +16,15 @@ static void CMF_SIMD(sums_to_i8)(const cmf_sums_to_i8 *q) {
             v_f32 x = v_float(v_load_i32(acc + V_LANES * v) + bias[v]) * m[v];
             y[v] = v_round(v_at_most(v_at_least(x, low), high)) + zero;
         }
-        v_store_i8((int8_t *)q->c[r] + q->c_offset, y, (int)q->lanes);
+        v_store_i8((int8_t *)q->c[r] + q->c_offset, y, (int)lanes);
     }
+}
+
+static void CMF_SIMD(sums_to_i8)(const cmf_sums_to_i8 *q) {
+    if (q->lanes == CMF_PANEL)
+        CMF_SIMD(sums_to_i8_lanes)(q, CMF_PANEL);
+    else
+        CMF_SIMD(sums_to_i8_lanes)(q, q->lanes);
 }
 
 static void CMF_SIMD(sums_to_f32)(const cmf_sums_to_f32 *q) {

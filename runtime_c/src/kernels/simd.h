@@ -111,7 +111,10 @@ CMF_INLINE v_wide v_zip(const int8_t *p0, const int8_t *p1, const int8_t *p2, co
 CMF_INLINE void v_dot(v_i32 acc[V_REGS], v_line w, v_word x) { acc[0] = (v_i32)_mm512_dpbusd_epi32((__m512i)acc[0], x, w); }
 CMF_INLINE void v_dot_zip(v_i32 acc[V_REGS], v_line w, v_wide x) { v_dot(acc, w, x); }
 CMF_INLINE void v_store_i8(int8_t *p, const v_i32 x[V_REGS], int n) {
-    _mm_mask_storeu_epi8(p, CMF_SIMD(v_mask)(n), _mm512_cvtepi32_epi8((__m512i)x[0]));
+    if (n >= 16)
+        _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)x[0]));
+    else
+        _mm_mask_storeu_epi8(p, CMF_SIMD(v_mask)(n), _mm512_cvtepi32_epi8((__m512i)x[0]));
 }
 
 /* ------------------------------------------------------------------ AVX2 with FMA */

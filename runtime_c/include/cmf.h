@@ -254,6 +254,30 @@ typedef struct cmf_session_footprint {
 } cmf_session_footprint;
 CMF_API void cmf_session_get_footprint(const cmf_session *session, cmf_session_footprint *footprint);
 
+/* One node of a session. Texts are in static storage or the model's; "" where there is nothing to tell. */
+typedef struct cmf_node_info {
+    const char *name;
+    const char *op;      /* as in cmf.fbs: "Conv" */
+    const char *compute; /* Conv, MatMul: "f32", "int8_static" or "int8_dynamic" */
+    const char *method;  /* Conv, MatMul: "row" (one row by a matrix), "rows", "taps" (k x k in place), "patches" (copied),
+                            "depthwise", "winograd 2x2" .., "factors", "tucker2", "dct", "activations" (no weight) */
+    const char *weights; /* Conv, MatMul: "in place" (whole panels multiplied as they lie) or "decoded" (window by window) */
+    int32_t runs;        /* 0: nothing is left of it to run: its result is known, or its input under another shape */
+    uint64_t work;         /* multiply-adds (or elements moved) of one run */
+    uint64_t weight_bytes; /* encoded bytes of its weight; of a Gather, the share of the rows it reads */
+    uint64_t input_bytes;  /* of its other inputs */
+    uint64_t output_bytes;
+} cmf_node_info;
+
+CMF_API uint32_t cmf_session_node_count(const cmf_session *session);
+/* What node `index` does in this session: nodes are in the order in which they run. */
+CMF_API cmf_status cmf_session_node(cmf_session *session, uint32_t index, cmf_node_info *info);
+/* Runs node `index` alone. Nodes 0, 1, .. one after the other are one cmf_session_run: the caller can look at the clock in
+ * between. In another order results are meaningless (activations share memory), but nothing breaks. */
+CMF_API cmf_status cmf_session_run_node(cmf_session *session, uint32_t index, cmf_error *error);
+/* The name of the instruction set that the session uses. Static storage. */
+CMF_API const char *cmf_session_isa(const cmf_session *session);
+
 /* ------------------------------------------------------------------ looking inside (tools and tests) */
 
 /* One weight of a model, in file order of its value. */

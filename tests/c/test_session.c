@@ -458,6 +458,26 @@ static void run_unplanned(const net *n, cmf_array *values, const float *x) {
     }
 }
 
+static void run_nodes(cmf_session *session, const net *n) {
+    cmf_session_footprint footprint;
+    cmf_node_info info;
+    cmf_error error;
+    uint64_t work = 0;
+    const uint32_t count = cmf_session_node_count(session);
+    CHECK(count == n->model.node_count, "%u nodes", count);
+    for (uint32_t k = 0; k < count; k++) {
+        CHECK(cmf_session_node(session, k, &info) == CMF_OK, "node %u", k);
+        CHECK(strcmp(info.name, n->nodes[k].name) == 0 && strcmp(info.op, cmf_op_get(n->nodes[k].op)->name) == 0, "node %u", k);
+        work += info.work;
+        CHECK(cmf_session_run_node(session, k, &error) == CMF_OK, "%s", error.message);
+    }
+    cmf_session_get_footprint(session, &footprint);
+    CHECK(work == footprint.work, "work");
+    CHECK(cmf_session_node(session, count, &info) == CMF_E_ARGUMENT && cmf_session_node(session, 0, NULL) == CMF_E_ARGUMENT, "arguments");
+    CHECK(cmf_session_run_node(session, count, &error) == CMF_E_ARGUMENT && strstr(error.message, "nodes"), "%s", error.message);
+    CHECK(cmf_session_run_node(NULL, 0, &error) == CMF_E_ARGUMENT, "no session");
+}
+
 static void test_random_graphs(void) {
     for (int round = 0; round < 400; round++) {
         net *n = random_net();
@@ -471,7 +491,10 @@ static void test_random_graphs(void) {
         for (int again = 0; again < 2 && session; again++) {
             if (again == 0)
                 for (uint32_t i = 0; i < 2; i++) cmf_session_set_input(session, i, x + i * SIDE * SIDE, SIDE * SIDE * 4, &error);
-            CHECK(cmf_session_run(session, &error) == CMF_OK, "%s", error.message);
+            if (again == 0) /* node by node, then at once */
+                run_nodes(session, n);
+            else
+                CHECK(cmf_session_run(session, &error) == CMF_OK, "%s", error.message);
             for (uint32_t i = 0; i < n->model.output_count; i++) {
                 cmf_tensor y;
                 cmf_session_output(session, i, &y);

@@ -130,14 +130,6 @@ void cmf_model_footprint(const cmf_model *model, uint64_t *file_bytes, uint64_t 
 
 uint32_t cmf_model_weight_count(const cmf_model *model) { return model->weight_count; }
 
-/* Bytes of all spans of a tree; its depth is limited. */
-static uint64_t model_stored_bytes(const cmf_tree *t) {
-    uint64_t bytes = (uint64_t)t->codes.size + t->scales.size + t->zeros.size + t->table.size + t->mask.size + t->offsets.size;
-    for (uint32_t i = 0; i < CMF_MAX_FACTORS; i++)
-        if (t->child[i]) bytes += model_stored_bytes(t->child[i]);
-    return t->residual ? bytes + model_stored_bytes(t->residual) : bytes;
-}
-
 cmf_status cmf_model_weight(const cmf_model *model, uint32_t index, cmf_weight_info *info) {
     if (!model || !info || index >= model->weight_count) return CMF_E_ARGUMENT;
     const cmf_value *value = &model->values[model->weights[index]];
@@ -149,7 +141,7 @@ cmf_status cmf_model_weight(const cmf_model *model, uint32_t index, cmf_weight_i
     info->inputs = t->inputs;
     info->run = t->run;
     info->encoding = t->encoding;
-    info->stored_bytes = model_stored_bytes(t);
+    info->stored_bytes = cmf_tree_stored_bytes(t);
     info->transient_bytes = cmf_tree_transient_bytes(t);
     return CMF_OK;
 }

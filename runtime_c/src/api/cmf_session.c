@@ -3,7 +3,9 @@
 
 #include "api/allocator.h"
 #include "base/threads.h"
+#include "kernels/array.h"
 #include "kernels/isa.h"
+#include "kernels/isa_kernels.h"
 #include "plan/plan.h"
 
 /* Scratch is painted with this when a session is made; what runs have changed is the high-water mark. */
@@ -282,6 +284,61 @@ cmf_status cmf_session_run(cmf_session *session, cmf_error *error) {
     cmf_error_clear(error);
     CMF_REQUIRE(session != NULL, CMF_E_ARGUMENT, "session is NULL");
     return cmf_plan_run(&session->plan, error);
+}
+
+cmf_status cmf_session_run_node(cmf_session *session, uint32_t index, cmf_error *error) {
+    cmf_error_clear(error);
+    CMF_REQUIRE(session != NULL, CMF_E_ARGUMENT, "session is NULL");
+    CMF_REQUIRE(index < session->model->node_count, CMF_E_ARGUMENT, "node %u of a model of %u nodes", index,
+                session->model->node_count);
+    return cmf_plan_run_node(&session->plan, index, error);
+}
+
+/* ------------------------------------------------------------------ looking inside */
+
+uint32_t cmf_session_node_count(const cmf_session *session) { return session->model->node_count; }
+
+const char *cmf_session_isa(const cmf_session *session) { return session->plan.options.isa->name; }
+
+static uint64_t session_weight_bytes(const cmf_op_call *call, const cmf_tree *tree) {
+    const uint64_t stored = cmf_tree_stored_bytes(tree);
+    if (call->node->op != CMF_FB_OP_GATHER)
+        return stored;
+    const uint64_t all = (uint64_t)tree->stack * tree->outputs, read = cmf_array_count(call->outputs[0]) / tree->inputs;
+    return read >= all ? stored : (uint64_t)((double)stored * (double)read / (double)all);
+}
+
+cmf_status cmf_session_node(cmf_session *session, uint32_t index, cmf_node_info *info) {
+    static const char *const computes[CMF_FB_COMPUTE_COUNT] = {"f32", "int8_static", "int8_dynamic"};
+    if (session == NULL || info == NULL || index >= session->model->node_count)
+        return CMF_E_ARGUMENT;
+    const cmf_plan *plan = &session->plan;
+    const cmf_op_call call = cmf_plan_call(plan, index, NULL);
+    const cmf_op *op = cmf_op_get(call.node->op);
+    cmf_way way = {"", ""};
+    memset(info, 0, sizeof *info);
+    if (op->way != NULL) {
+        op->way(&call, &way);
+        info->compute = computes[call.node->compute];
+    } else {
+        info->compute = "";
+    }
+    info->name = call.node->name;
+    info->op = op->name;
+    info->method = way.method;
+    info->weights = way.weights;
+    info->runs = !plan->done[index];
+    info->work = cmf_plan_node_work(op, &call);
+    for (uint32_t i = 0; i < call.node->input_count; i++) {
+        const cmf_array *input = call.inputs[i];
+        if (input != NULL && input->tree != NULL)
+            info->weight_bytes += session_weight_bytes(&call, input->tree);
+        else if (input != NULL)
+            info->input_bytes += cmf_array_bytes(input);
+    }
+    for (uint32_t i = 0; i < call.node->output_count; i++)
+        info->output_bytes += cmf_array_bytes(call.outputs[i]);
+    return CMF_OK;
 }
 
 void cmf_session_get_footprint(const cmf_session *session, cmf_session_footprint *footprint) {

@@ -106,3 +106,11 @@ void cmf_panel_next_f32(cmf_panel_reader *reader, uint32_t n, float *target) {
 void cmf_panel_next_i8(cmf_panel_reader *reader, uint32_t n, int8_t *target) {
     cmf_encoding_get(reader->tree->encoding)->next_i8(reader, n, target);
 }
+
+uint64_t cmf_tree_stored_bytes(const cmf_tree *t) { /* its depth is limited */
+    uint64_t bytes = (uint64_t)t->codes.size + t->scales.size + t->zeros.size + t->table.size + t->mask.size + t->offsets.size;
+    for (uint32_t i = 0; i < CMF_MAX_FACTORS; i++)
+        if (t->child[i])
+            bytes += cmf_tree_stored_bytes(t->child[i]);
+    return t->residual ? bytes + cmf_tree_stored_bytes(t->residual) : bytes;
+}

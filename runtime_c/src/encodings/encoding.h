@@ -59,6 +59,8 @@ const cmf_tree *cmf_tree_leaf(const cmf_tree *tree);
 uint32_t cmf_tree_bits(const cmf_tree *tree);
 /* Can a panel tree be computed on as i8 codes with a scale for each tensor or channel? FORMAT.md 5.2. */
 int cmf_tree_has_i8(const cmf_tree *tree);
+/* Bytes of all spans of a tree and of those below. */
+uint64_t cmf_tree_stored_bytes(const cmf_tree *tree);
 /* The scale that goes with the i8 codes of output `output` of `stack` (no bounds check). */
 float cmf_tree_i8_scale(const cmf_tree *tree, uint32_t stack, uint32_t output);
 

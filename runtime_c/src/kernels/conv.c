@@ -145,6 +145,14 @@ static cmf_status conv_run(const cmf_op_call *call) {
     return CMF_OK;
 }
 
+static void conv_way(const cmf_op_call *call, cmf_way *way) {
+    cmf_linear l;
+    if (conv_set_up(call, &l) != CMF_OK) /* a session's nodes have passed it */
+        return;
+    cmf_linear_plan(&l, call->workers->threads);
+    cmf_linear_way(&l, way);
+}
+
 static uint64_t conv_work(const cmf_op_call *call) {
     const cmf_array *w = call->inputs[1];
     uint64_t outputs = cmf_array_count(call->outputs[0]);
@@ -153,4 +161,4 @@ static uint64_t conv_work(const cmf_op_call *call) {
 }
 
 const cmf_op cmf_op_conv = {.name = "Conv", .id = CMF_FB_OP_CONV, .min_inputs = 2, .max_inputs = 3, .outputs = 1, .infer = conv_infer,
-                            .scratch = conv_scratch, .keep = conv_keep, .prepare = conv_prepare, .run = conv_run, .work = conv_work};
+                            .scratch = conv_scratch, .keep = conv_keep, .prepare = conv_prepare, .run = conv_run, .work = conv_work, .way = conv_way};

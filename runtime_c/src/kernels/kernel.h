@@ -42,6 +42,11 @@ typedef struct cmf_op_call {
     cmf_error *error;
 } cmf_op_call;
 
+/* How a node computes, for tools: texts in static storage, "" where there is nothing to tell. cmf.h, cmf_node_info. */
+typedef struct cmf_way {
+    const char *method, *weights;
+} cmf_way;
+
 typedef struct cmf_op {
     const char *name; /* as in cmf.fbs */
     uint16_t id;
@@ -59,6 +64,8 @@ typedef struct cmf_op {
     cmf_status (*run)(const cmf_op_call *call);
     /* Multiply-adds (or elements moved) of one run, saturating; NULL: the elements of the outputs. */
     uint64_t (*work)(const cmf_op_call *call);
+    /* The way that `run` takes; NULL: there is only one. */
+    void (*way)(const cmf_op_call *call, cmf_way *way);
     /* May output 0 share input 0's memory? */
     uint8_t in_place;
     /* `run` leaves Node.activation to cmf_op_run. */

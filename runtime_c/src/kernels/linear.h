@@ -63,6 +63,12 @@ void cmf_linear_basis_fill(const cmf_tree *tree, float *basis);
 /* Runs all items. */
 void cmf_linear_run(const cmf_linear *l);
 
+/* How it runs; after cmf_linear_plan. */
+void cmf_linear_way(const cmf_linear *l, cmf_way *way);
+/* Are the lines of whole panels multiplied as they lie in the file? (Others are decoded, a window at a time.) */
+int cmf_linear_in_place_f32(const cmf_tree *tree, uint32_t rows, int accumulate);
+int cmf_linear_in_place_i8(const cmf_tree *tree);
+
 /* int8_dynamic: q = rne(x / s) and s = max|x| / 127 of each of `rows` rows of n. */
 void cmf_linear_quantize(const cmf_linear *l, const float *x, size_t rows, size_t n, int8_t *q, float *scales);
 /* What compute a node of this family can do: checks tree, types and requantization, and sets the fields of `l` that follow from them. */

@@ -29,6 +29,10 @@ static int f32_is_direct_q8(const cmf_tree *t) {
            t->granularity != CMF_GRAN_GROUP;
 }
 
+int cmf_linear_in_place_f32(const cmf_tree *t, uint32_t rows, int accumulate) {
+    return f32_is_direct(t) || (f32_is_direct_q8(t) && rows <= 4u && !accumulate);
+}
+
 /* Panels [first, last), each of 16 lanes, straight from the lines of a file. */
 static void f32_direct(const cmf_linear *l, const cmf_tree *t, uint32_t stack, uint32_t first, uint32_t last, cmf_gemm *g,
                        const f32_target *out) {
@@ -108,7 +112,7 @@ static void f32_panels(const cmf_linear *l, const cmf_tree *t, uint32_t stack, u
     cmf_gemm g = {.a = a, .a_tap = a_tap, .rows = rows, .c = out->c, .accumulate = out->accumulate, .low = out->low, .high = out->high};
     uint32_t whole = cmf_tree_last_lanes(t) == CMF_PANEL && t->outputs % CMF_PANEL == 0 ? cmf_tree_panels(t) : cmf_tree_panels(t) - 1u;
     uint32_t direct = first;
-    if (f32_is_direct(t) || (f32_is_direct_q8(t) && rows <= 4u && !out->accumulate))
+    if (cmf_linear_in_place_f32(t, rows, out->accumulate))
         direct = whole < last ? whole : last;
     if (direct > first)
         f32_direct(l, t, stack, first, direct, &g, out);

@@ -10,7 +10,7 @@ size_t cmf_linear_sums_bytes(uint32_t rows) {
     return (size_t)(rows > I8_ROW_PANELS ? rows : I8_ROW_PANELS) * CMF_PANEL * sizeof(int32_t);
 }
 
-static int i8_is_direct(const cmf_tree *t) {
+int cmf_linear_in_place_i8(const cmf_tree *t) {
     return t->encoding == CMF_ENC_QUANTIZED && t->bits == 8 && t->layout == CMF_LAYOUT_LINES && t->zeros.data == NULL;
 }
 
@@ -116,7 +116,7 @@ void cmf_linear_tile_i8(const cmf_linear *l, const cmf_linear_item *item, const 
     const uint32_t most = count == 1u ? I8_ROW_PANELS : 1u; /* panels at a time */
     for (uint32_t p = first; p < last; p += g.panels) {
         g.panels = 1;
-        if (i8_is_direct(t) && cmf_tree_lanes(t, p) == CMF_PANEL) {
+        if (cmf_linear_in_place_i8(t) && cmf_tree_lanes(t, p) == CMF_PANEL) {
             while (g.panels < most && p + g.panels < last && cmf_tree_lanes(t, p + g.panels) == CMF_PANEL)
                 g.panels++;
             g.w = t->codes.data + cmf_panel_start(t, item->stack, p);

@@ -159,6 +159,19 @@ static cmf_status matmul_run(const cmf_op_call *call) {
     return CMF_OK;
 }
 
+static void matmul_way(const cmf_op_call *call, cmf_way *way) {
+    cmf_linear l;
+    cmf_matmul_shape s;
+    if (matmul_set_up(call, &l, &s) != CMF_OK) /* a session's nodes have passed it */
+        return;
+    if (!l.tree) {
+        way->method = "activations";
+        return;
+    }
+    cmf_linear_plan(&l, call->workers->threads);
+    cmf_linear_way(&l, way);
+}
+
 static uint64_t matmul_work(const cmf_op_call *call) {
     const cmf_array *a = call->inputs[0];
     uint64_t outputs = cmf_array_count(call->outputs[0]), each = (uint64_t)a->dims[a->rank - 1];
@@ -167,4 +180,4 @@ static uint64_t matmul_work(const cmf_op_call *call) {
 
 const cmf_op cmf_op_matmul = {.name = "MatMul", .id = CMF_FB_OP_MATMUL, .min_inputs = 2, .max_inputs = 3, .outputs = 1,
                               .infer = matmul_infer, .scratch = matmul_scratch, .keep = matmul_keep, .prepare = matmul_prepare,
-                              .run = matmul_run, .work = matmul_work};
+                              .run = matmul_run, .work = matmul_work, .way = matmul_way};

@@ -169,14 +169,16 @@ cmf_status cmf_plan_place(cmf_plan *plan, cmf_arena *block, cmf_error *error) {
 
 /* ------------------------------------------------------------------ run */
 
+cmf_status cmf_plan_run_node(const cmf_plan *plan, uint32_t n, cmf_error *error) {
+    if (plan->done[n])
+        return CMF_OK;
+    const cmf_op_call call = cmf_plan_call(plan, n, error);
+    cmf_status status = cmf_op_run(cmf_op_get(call.node->op), &call);
+    return status == CMF_OK ? CMF_OK : cmf_plan_fail_in(plan, n, error, status);
+}
+
 cmf_status cmf_plan_run(const cmf_plan *plan, cmf_error *error) {
-    for (uint32_t n = 0; n < plan->model->node_count; n++) {
-        if (plan->done[n])
-            continue;
-        const cmf_op_call call = cmf_plan_call(plan, n, error);
-        cmf_status status = cmf_op_run(cmf_op_get(call.node->op), &call);
-        if (status != CMF_OK)
-            return cmf_plan_fail_in(plan, n, error, status);
-    }
+    for (uint32_t n = 0; n < plan->model->node_count; n++)
+        CMF_TRY(cmf_plan_run_node(plan, n, error));
     return CMF_OK;
 }

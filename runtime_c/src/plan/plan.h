@@ -55,6 +55,10 @@ cmf_status cmf_plan_measure(cmf_plan *plan, const cmf_model *model, const cmf_pl
 cmf_status cmf_plan_place(cmf_plan *plan, cmf_arena *block, cmf_error *error);
 /* Runs the nodes that are left. */
 cmf_status cmf_plan_run(const cmf_plan *plan, cmf_error *error);
+/* Runs one node; nothing where nothing is left of it. */
+cmf_status cmf_plan_run_node(const cmf_plan *plan, uint32_t node, cmf_error *error);
+/* Multiply-adds (or elements moved) of one run of a node. */
+uint64_t cmf_plan_node_work(const cmf_op *op, const cmf_op_call *call);
 
 /* ------------------------------------------------------------------ between the files of plan/ */
 

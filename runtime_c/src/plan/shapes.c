@@ -131,7 +131,7 @@ static cmf_status shapes_evaluate(cmf_plan *plan, cmf_arena *block, const cmf_op
     return CMF_OK;
 }
 
-static uint64_t shapes_work(const cmf_op *op, const cmf_op_call *call) {
+uint64_t cmf_plan_node_work(const cmf_op *op, const cmf_op_call *call) {
     uint64_t work = 0;
     if (op->work != NULL)
         return op->work(call);
@@ -153,7 +153,7 @@ static cmf_status shapes_node(cmf_plan *plan, cmf_arena *block, int32_t *symbols
     if (node->activation != CMF_FB_ACTIVATION_NONE)
         CMF_REQUIRE(call.outputs[0]->dtype == CMF_F32 || (call.outputs[0]->dtype == CMF_I8 && call.outputs[0]->has_affine),
                     CMF_E_DTYPE, "an activation of a result that is neither f32 nor i8 with a scale");
-    const uint64_t work = shapes_work(op, &call);
+    const uint64_t work = cmf_plan_node_work(op, &call);
     int done;
     CMF_TRY(shapes_evaluate(plan, block, op, &call, work, &done));
     plan->done[index] = (uint8_t)done;

@@ -36,7 +36,7 @@ def test_python(folder: Path) -> None:
 
 def test_commands(folder: Path) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("cmf ")]
-    assert {line.split()[1] for line in commands} == {"compress", "inspect", "run", "verify"}
+    assert {line.split()[1] for line in commands} == {"compress", "inspect", "run", "bench", "verify"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for command in commands:
         subprocess.run(["bash", "-c", command], cwd=folder, check=True, timeout=300, capture_output=True,

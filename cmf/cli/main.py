@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cmf.cli.bench import bench
 from cmf.cli.compress import compress
 from cmf.cli.console import Command, Group
 from cmf.cli.demo import demo
@@ -18,7 +19,7 @@ def cmf() -> None:
     """Compress a network into one .cmf file, look inside, and run it."""
 
 
-for command in (compress, inspect, run, verify, demo):
+for command in (compress, inspect, run, bench, verify, demo):
     cmf.add_command(command)
 
 

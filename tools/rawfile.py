@@ -296,6 +296,14 @@ def conv_dense(f: File) -> Table:
     return dense(f, 4, 36, 4)
 
 
+def depthwise_constant() -> File:
+    """y = conv(a constant that ends with its buffer, W): 4 channels, where kernels compute 16 at once."""
+    f = conv(rows, (4, 3, 3, 1), group=4)
+    f.values.append(Table("Value", name=b"c", shape=longs(1, 3, 3, 4), data=f.span(floats(36))))
+    f.nodes = [f.nodes[0].but(inputs=ints(3, 1))]
+    return f
+
+
 #: all of them open
 GOOD: dict[str, Callable[[], File]] = {
     "matmul-dense": matmul,
@@ -308,6 +316,7 @@ GOOD: dict[str, Callable[[], File]] = {
     "conv-dense": lambda: conv(conv_dense),
     "conv-winograd": lambda: conv(winograd),
     "conv-depthwise": lambda: conv(rows, (4, 3, 3, 1), group=4),
+    "conv-depthwise-constant": depthwise_constant,
     "pool": lambda: unary("MaxPool", Table("PoolOptions", kernel=uints(2, 2), strides=uints(2, 2))),
     "transpose": lambda: unary("Transpose", Table("TransposeOptions", perm=uints(0, 3, 1, 2))),
     "reduce": lambda: unary("ReduceMean", Table("ReduceOptions", axes=ints(1, 2))),

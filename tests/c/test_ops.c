@@ -397,9 +397,19 @@ static void test_other_integers(void) {
     }
 }
 
+static void test_work(void) {
+    const int32_t dims[] = {2, 3};
+    one o;
+    one_init(&o, CMF_FB_OP_MAX, 4);
+    for (int i = 0; i < 4; i++) give(&o, i, CMF_F32, 2, dims);
+    CHECK(one_run(&o) == CMF_OK && cmf_op_get(CMF_FB_OP_MAX)->work(&o.call) == 18u, "three comparisons each");
+    one_free(&o);
+}
+
 int main(int argc, char **argv) {
     test_refusals();
     test_other_integers();
+    test_work();
     test_random_nodes(argc > 1 ? atoi(argv[1]) : 3000);
     printf("%d checks, %d failures\n", checks, failures);
     if (failures == 0) printf("ok\n");

@@ -90,6 +90,7 @@ static cmf_status conv_set_up(const cmf_op_call *call, cmf_linear *l) {
     l->wo = (int32_t)wo;
     l->channels = l->depthwise ? (uint32_t)x->dims[3] : (uint32_t)w->dims[3];
     l->multiplier = l->depthwise ? (uint32_t)w->dims[0] / group : 1u;
+    l->spread = l->depthwise && (l->multiplier > 1u || x->known); /* behind a constant of the file 16 lanes are not readable */
     l->x_pixel = (size_t)x->dims[3];
     l->y_pixel = (size_t)w->dims[0];
     l->item_group = l->depthwise ? 1u : group;

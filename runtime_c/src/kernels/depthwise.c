@@ -5,7 +5,7 @@
 #include "encodings/encoding.h"
 #include "kernels/linear.h"
 
-/* With several outputs for each channel: spreads the channels of a panel over its lanes. */
+/* With several outputs for each channel, or an image that ends with its memory: spreads the channels of a panel over its lanes. */
 static void depthwise_spread(const cmf_linear *l, uint32_t panel, uint32_t lanes, uint32_t taps, uint32_t rows, void *const *a,
                              void **spread, uint8_t *values) {
     size_t element = l->compute == 0 ? 4u : 1u;
@@ -62,7 +62,7 @@ void cmf_depthwise_tile(const cmf_linear *l, const cmf_linear_item *item, const 
         a[i] = l->shared;
     void **spread = NULL;
     uint8_t *values = NULL;
-    if (l->multiplier > 1u) {
+    if (l->spread) {
         spread = cmf_bump_take(&lists, sizeof *spread * rows * padded);
         values = cmf_bump_take(&lists, element * CMF_PANEL * rows * padded);
     }

@@ -261,9 +261,15 @@ static cmf_status binary_run(const cmf_op_call *call) {
     return CMF_OK;
 }
 
+/* Max and Min take their inputs one after the other. */
+static uint64_t binary_operations(const cmf_op_call *call) {
+    const uint64_t count = cmf_array_count(call->outputs[0]); /* at most 2^40 */
+    return call->node->input_count > 2 ? count * (call->node->input_count - 1u) : count;
+}
+
 #define BINARY_OP(record, text, op_id, least, most) \
     const cmf_op record = {.name = text, .id = op_id, .min_inputs = least, .max_inputs = most, .outputs = 1, \
-                           .infer = binary_infer, .run = binary_run, .in_place = 1};
+                           .infer = binary_infer, .run = binary_run, .work = binary_operations, .in_place = 1};
 BINARY_OP(cmf_op_add, "Add", CMF_FB_OP_ADD, 2, 2)
 BINARY_OP(cmf_op_sub, "Sub", CMF_FB_OP_SUB, 2, 2)
 BINARY_OP(cmf_op_mul, "Mul", CMF_FB_OP_MUL, 2, 2)

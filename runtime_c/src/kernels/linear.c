@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/arena.h"
+
 /* ------------------------------------------------------------------ transient memory: FORMAT.md section 4 */
 
 static uint32_t linear_clamp(uint32_t x, uint32_t low, uint32_t high) {
@@ -137,7 +139,7 @@ static uint32_t linear_tile_rows(const cmf_linear *l) {
         uint32_t patches = linear_clamp(65536u / l->tree->inputs, 16u, 512u);
         rows = rows < patches ? rows : patches;
     }
-    if (l->depthwise && l->multiplier > 1u)
+    if (l->spread)
         rows = rows < 64u ? rows : 64u;
     if (l->tree->encoding == CMF_ENC_LOWRANK) {
         uint32_t middle = cmf_linear_rows(l->tree->child[l->tree->kind == CMF_FORM_TUCKER2 ? 1 : 0]->outputs);
@@ -173,6 +175,16 @@ static void linear_plan_tiles(cmf_linear *l) {
     l->tiles_x = (l->wo + l->tile_w - 1) / l->tile_w;
 }
 
+/* Sizes are counted in 64 bits; what no memory holds is refused by whoever adds them up. */
+static uint64_t linear_round64(uint64_t bytes) {
+    return (bytes + 63u) & ~(uint64_t)63u;
+}
+
+static size_t linear_size(uint64_t bytes) {
+    bytes = linear_round64(bytes);
+    return bytes > CMF_SIZE_LIMIT ? CMF_SIZE_LIMIT : (size_t)bytes;
+}
+
 void cmf_linear_plan(cmf_linear *l, uint32_t threads) {
     if (l->items == 0 || l->ho == 0 || l->wo == 0) {
         l->tile_h = l->tile_w = l->tiles_y = l->tiles_x = 0;
@@ -188,43 +200,44 @@ void cmf_linear_plan(cmf_linear *l, uint32_t threads) {
         uint32_t most = (panels + 3u) / 4u; /* groups of at least 4 panels: a vector of rows uses that many at a time */
         l->groups = parts < most ? parts : most;
     }
-    size_t pixel = l->channels;
+    uint64_t pixel = l->channels;
     if (l->tree->encoding == CMF_ENC_LOWRANK && l->tree->child[0]->outputs > pixel)
         pixel = l->tree->child[0]->outputs;
-    l->shared_bytes = cmf_round64((pixel + CMF_PANEL) * (l->compute == 0 ? 4u : 1u) + 64u);
-    l->weight_bytes = (size_t)cmf_tree_transient_bytes(l->tree);
-    l->thread_bytes = l->weight_bytes + cmf_linear_tile_bytes(l);
+    uint64_t weight_bytes = cmf_tree_transient_bytes(l->tree);
+    l->shared_bytes = linear_size((pixel + CMF_PANEL) * (l->compute == 0 ? 4u : 1u) + 64u);
+    l->weight_bytes = linear_size(weight_bytes);
+    l->thread_bytes = linear_size(weight_bytes + cmf_linear_tile_bytes(l));
 }
 
-size_t cmf_linear_tile_bytes(const cmf_linear *l) {
-    size_t rows = (size_t)l->tile_h * (size_t)l->tile_w, taps = linear_taps(l);
-    size_t element = l->compute == 0 ? 4u : 1u, pointer = sizeof(void *);
-    size_t bytes = cmf_round64(rows * pointer); /* outputs */
+uint64_t cmf_linear_tile_bytes(const cmf_linear *l) {
+    uint64_t rows = (uint64_t)l->tile_h * (uint64_t)l->tile_w, taps = linear_taps(l);
+    uint64_t element = l->compute == 0 ? 4u : 1u, pointer = sizeof(void *);
+    uint64_t bytes = linear_round64(rows * pointer); /* outputs */
     if (l->tree->encoding == CMF_ENC_WINOGRAD)
-        return cmf_round64(64u * pointer);
+        return linear_round64(64u * pointer);
     if (l->compute != 0)
-        bytes += cmf_round64(cmf_linear_sums_bytes((uint32_t)rows)) + cmf_round64(rows * 4u); /* sums, scales */
+        bytes += linear_round64(cmf_linear_sums_bytes((uint32_t)rows)) + linear_round64(rows * 4u); /* sums, scales */
     if (l->depthwise) {
-        size_t padded = (taps + 3u) & ~(size_t)3u;
-        bytes += cmf_round64(padded * rows * pointer);
-        if (l->multiplier > 1u)
-            bytes += cmf_round64(padded * rows * pointer) + cmf_round64(padded * rows * CMF_PANEL * element);
+        uint64_t padded = (taps + 3u) & ~(uint64_t)3u;
+        bytes += linear_round64(padded * rows * pointer);
+        if (l->spread)
+            bytes += linear_round64(padded * rows * pointer) + linear_round64(padded * rows * CMF_PANEL * element);
         return bytes;
     }
-    size_t runs = l->tree->inputs / l->tree->run;
-    bytes += cmf_round64((taps > runs ? taps : runs) * rows * pointer);
+    uint64_t runs = l->tree->inputs / l->tree->run;
+    bytes += linear_round64((taps > runs ? taps : runs) * rows * pointer);
     if (linear_needs_patches(l))
-        bytes += cmf_round64(rows * pointer * runs) + cmf_round64(rows * l->tree->inputs * element + 64u);
+        bytes += linear_round64(rows * pointer * runs) + linear_round64(rows * l->tree->inputs * element + 64u);
     if (!cmf_tree_is_panel(l->tree)) {
-        size_t box = CMF_LINEAR_ROWS;
+        uint64_t box = CMF_LINEAR_ROWS;
         if (cmf_linear_needs_box(l, l->tree)) {
             uint64_t pixels = linear_pixels(l, l->tile_h, l->tile_w);
-            box = pixels > taps && rows > 1u ? (size_t)pixels : taps > pixels ? taps : (size_t)pixels;
+            box = pixels > taps && rows > 1u ? pixels : taps > pixels ? taps : pixels;
             box = box < CMF_LINEAR_ROWS ? CMF_LINEAR_ROWS : box;
         }
         /* two lists for each of: the middle, a box, a box below it, rows in another basis; and taps out of two boxes */
-        bytes += 2u * (cmf_round64(rows * pointer) + 3u * cmf_round64(box * pointer)) + 2u * cmf_round64(taps * rows * pointer) +
-                 cmf_round64(CMF_LINEAR_ROWS * pointer * runs);
+        bytes += 2u * (linear_round64(rows * pointer) + 3u * linear_round64(box * pointer)) + 2u * linear_round64(taps * rows * pointer) +
+                 linear_round64(CMF_LINEAR_ROWS * pointer * runs);
     }
     return bytes;
 }

@@ -31,6 +31,7 @@ struct cmf_linear {
     int32_t kh, kw, sh, sw, dh, dw, top, left;
     uint32_t channels;
     uint32_t multiplier; /* depthwise: outputs for each channel */
+    uint8_t spread;      /* depthwise: channels are copied to lanes first */
     size_t x_pixel, y_pixel; /* elements from pixel to pixel */
     uint32_t items;
     void (*item)(const cmf_linear *l, uint32_t index, cmf_linear_item *item);
@@ -144,7 +145,7 @@ void cmf_linear_patches(const cmf_linear *l, const cmf_source *source, const cmf
 /* Does a tree need its input pixels in another form before a kernel of several taps? */
 int cmf_linear_needs_box(const cmf_linear *l, const cmf_tree *tree);
 /* The bytes of activations' scratch of a tile. */
-size_t cmf_linear_tile_bytes(const cmf_linear *l);
+uint64_t cmf_linear_tile_bytes(const cmf_linear *l);
 
 void cmf_linear_tile_f32(const cmf_linear *l, const cmf_linear_item *item, const cmf_tile *tile, uint32_t first, uint32_t last,
                          cmf_bump weights, cmf_bump rows);

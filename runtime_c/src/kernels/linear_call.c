@@ -60,8 +60,10 @@ cmf_status cmf_linear_check(const cmf_op_call *call, cmf_linear *l) {
 }
 
 size_t cmf_linear_keep(const cmf_linear *l) {
-    if (l->compute == CMF_FB_COMPUTE_INT8_STATIC)
-        return (size_t)l->tree->stack * l->tree->outputs * sizeof(float);
+    if (l->compute == CMF_FB_COMPUTE_INT8_STATIC) {
+        uint64_t bytes = (uint64_t)l->tree->stack * l->tree->outputs * sizeof(float);
+        return bytes > CMF_SIZE_LIMIT ? CMF_SIZE_LIMIT : (size_t)bytes;
+    }
     return l->compute == CMF_FB_COMPUTE_F32 ? cmf_linear_basis_count(l->tree) * sizeof(float) : 0u;
 }
 
@@ -90,7 +92,12 @@ static size_t linear_bias_bytes(const cmf_op_call *call) {
 }
 
 size_t cmf_linear_scratch(const cmf_linear *l, const cmf_op_call *call, size_t x_rows, size_t x_n) {
-    return linear_bias_bytes(call) + linear_codes_bytes(l, x_rows, x_n) + l->shared_bytes + call->workers->threads * l->thread_bytes;
+    size_t bytes = l->thread_bytes; /* saturates: the planner refuses it then */
+    (void)cmf_size_mul(&bytes, call->workers->threads);
+    (void)cmf_size_add(&bytes, l->shared_bytes);
+    (void)cmf_size_add(&bytes, linear_bias_bytes(call));
+    (void)cmf_size_add(&bytes, linear_codes_bytes(l, x_rows, x_n));
+    return bytes;
 }
 
 void cmf_linear_call(cmf_linear *l, const cmf_op_call *call, size_t x_rows, size_t x_n) {

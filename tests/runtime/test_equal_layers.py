@@ -1,4 +1,4 @@
-"""A deep network of like layers: the writer writes equal options, shapes and vectors once, and the opener accepts that."""
+"""A deep network of like layers: equal options, shapes and vectors are written once, and the opener accepts that."""
 
 from __future__ import annotations
 

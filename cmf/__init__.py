@@ -30,9 +30,11 @@ _HOMES = {"Model": "cmf.model", "Recipe": "cmf.recipe", "compress": "cmf.compres
 
 def __getattr__(name: str) -> Any:
     """Imports on first use (PEP 562): reading a model needs no writer, writing one no C library."""
-    from importlib import import_module, metadata
+    from importlib import import_module
 
     if name == "__version__":
+        from importlib import metadata  # takes longer to import than all of the runtime
+
         value: Any = metadata.version("cmf-format")
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,10 @@ from cmf.ir.ops import OPS
 from cmf.model import Model
 from cmf.passes import drop_channels, halve_biases
 from cmf.passes.activations import Outcome, make_dynamic, make_static, observe
-from cmf.passes.choose import choose
+from cmf.passes.bias import correctable, corrected
+from cmf.passes.calibrate import walk
+from cmf.passes.choose import calibrated, choose
+from cmf.passes.hessian import Moments
 from cmf.passes.layers import Layer, find_layers
 from cmf.passes.steps import Activations, Step
 from cmf.recipe import Recipe, RecipeLike
@@ -41,15 +44,19 @@ MEASURED = 8
 
 
 def compress(
-    model: Any, recipe: RecipeLike, calibration: Any = None, *, progress: Progress | None = None
+    model: Any, recipe: RecipeLike, calibration: Any = None, *, sequential: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[Model, Report]:
     """Compresses a network.
 
     model: whatever :func:`cmf.save` takes. recipe: text such as ``"prune(0.8) + codebook(16)"`` or a
-    :class:`cmf.Recipe`. calibration: example inputs (see :func:`cmf.calibration.calibration_inputs`); needed by ``a8``,
-    and used to measure the error of outputs. progress: called as ``progress(what, done, total)``. The model given is
-    not changed. Steps that are not possible for a layer are left out there, and the report says so; it also says where
-    channels were dropped because they give the same number for every input. Raises CmfError.
+    :class:`cmf.Recipe`. calibration: example inputs without labels (see :func:`cmf.calibration.calibration_inputs`).
+    With them, levels and zeros are chosen by what they do to each layer's outputs, biases make up for what is lost on
+    average, and errors of outputs are measured; ``a8`` needs them. sequential: layers are given what the compressed
+    layers before them compute, and make up for their errors; else they are independent. progress: called as
+    ``progress(what, done, total)``. The model given is not changed. Steps that are not possible for a layer are left
+    out there, and the report says so; it also says where channels were dropped because they give the same number for
+    every input. Raises CmfError.
     """
     start = time.perf_counter()
     tell: Progress = progress or (lambda what, done, total: None)
@@ -66,14 +73,14 @@ def compress(
     if inputs is None and any(_mode(steps) == "static" for steps in plans.values()):
         raise RecipeError("a8 needs calibration inputs, to find the ranges of activations; or use a8(dynamic)")
     graph = replace(before, values=dict(before.values), nodes=[replace(node) for node in before.nodes])
-    notes = _encode(graph, layers, plans, tell)
+    notes, algorithms = _encode(graph, before, layers, plans, inputs, sequential, tell)
     rounded = {layer.name for layer in layers if _mode(plans[layer.name]) != "static"
                and _weight_sqnr(_tree(before, layer), _tree(graph, layer)) < EXACT}
     halve_biases.run(graph, rounded)
     codes = _activations(graph, before, recipe, plans, inputs, notes, tell)
     errors, outputs = _measure(before, graph, layers, codes, (inputs or [])[:MEASURED], tell)
     twins = _twins(graph, layers, codes)
-    report = _report(source.name, recipe, before, graph, layers, twins, notes, errors, outputs)
+    report = _report(source.name, recipe, before, graph, layers, twins, notes, algorithms, errors, outputs)
     _name_after_nodes(graph)
     return Model(graph, codec=recipe.codec), replace(report, dropped=dropped, seconds=time.perf_counter() - start)
 
@@ -92,25 +99,57 @@ def _mode(steps: tuple[Step, ...]) -> str | None:
 
 
 def _encode(
-    graph: Graph, layers: list[Layer], plans: dict[str, tuple[Step, ...]], tell: Progress
-) -> dict[str, list[str]]:
-    """Puts the chosen trees into the graph; returns notes by layer."""
+    graph: Graph, before: Graph, layers: list[Layer], plans: dict[str, tuple[Step, ...]],
+    inputs: list[dict[str, Array]] | None, sequential: bool, tell: Progress,
+) -> tuple[dict[str, list[str]], dict[str, tuple[str, ...]]]:
+    """Puts the chosen trees into the graph; returns notes and calibrated algorithms by layer."""
     notes: dict[str, list[str]] = {}
+    algorithms: dict[str, tuple[str, ...]] = {}
     tell("weights", 0, len(layers))
-    for done, layer in enumerate(layers, 1):
+    seen: Iterable[tuple[Layer, Moments | None]] = ((layer, None) for layer in layers)
+    if inputs and any(_changes(steps) and calibrated(steps) for steps in plans.values()):
+        seen = walk(before, graph, layers, inputs, sequential)
+    for done, (layer, moments) in enumerate(seen, 1):
         value, steps = graph.value(layer.name), plans[layer.name]
         assert value.tree is not None
         notes[layer.name] = []
-        if any(step.role not in ("activations", "file") for step in steps) or _mode(steps):
+        if _changes(steps):
             why = _kept(layer, value.tree)
             if why:
                 notes[layer.name].append(why)
             else:
-                chosen = choose(value.tree.decode(), layer, steps)
-                graph.values[layer.name] = replace(value, tree=chosen.tree)
-                notes[layer.name] += chosen.notes
+                given = moments if calibrated(steps) else None
+                if inputs and calibrated(steps) and moments is None and layer.op != "Gather":
+                    notes[layer.name].append("calibration left out: its inputs are too many or not f32")
+                notes[layer.name] += _choose(graph, layer, value.tree.decode(), steps, given, algorithms)
         tell("weights", done, len(layers))
-    return notes
+    return notes, algorithms
+
+
+def _changes(steps: tuple[Step, ...]) -> bool:
+    return any(step.role not in ("activations", "file") for step in steps) or _mode(steps) is not None
+
+
+def _choose(
+    graph: Graph, layer: Layer, weight: F32, steps: tuple[Step, ...], moments: Moments | None,
+    algorithms: dict[str, tuple[str, ...]],
+) -> list[str]:
+    """Encodes one weight, and with moments of its inputs corrects its bias; returns notes."""
+    value, bias = graph.value(layer.name), None
+    if moments is None or not np.isfinite(weight).all():
+        chosen = choose(weight, layer, steps)
+    else:
+        bias = correctable(graph, layer)
+        hessian = moments.hessian(bias is not None)
+        target = moments.target(weight, hessian, bias is not None)
+        chosen = choose(weight, layer, steps, hessian, target)
+    graph.values[layer.name] = replace(value, tree=chosen.tree)
+    if bias is not None and moments is not None:
+        graph.values[bias] = corrected(graph.value(bias), moments, weight, chosen.tree.decode())
+        chosen.algorithms += ("bias correction",)
+    if chosen.algorithms:
+        algorithms[layer.name] = chosen.algorithms
+    return chosen.notes
 
 
 def _kept(layer: Layer, tree: Tree) -> str:
@@ -137,7 +176,7 @@ def _activations(
     if wanted["static"] and inputs:
         percentile = min(step.percentile for steps in plans.values() for step in steps if isinstance(step, Activations))
         tell("activation ranges", 0, len(inputs))
-        ranges = observe(before, inputs, percentile, lambda done: tell("activation ranges", done, len(inputs)))
+        ranges = observe(graph, inputs, percentile, lambda done: tell("activation ranges", done, len(inputs)))
         outcomes.append(make_static(graph, wanted["static"], ranges, others=_mode(recipe.steps) == "static"))
     for outcome in outcomes:
         for name, note in outcome.notes.items():
@@ -222,7 +261,8 @@ def _joint_sqnr(parts: list[tuple[Array, Array]]) -> float:
 
 def _report(
     name: str, recipe: Recipe, before: Graph, after: Graph, layers: list[Layer], twins: dict[str, Node],
-    notes: dict[str, list[str]], errors: dict[str, float], outputs: dict[str, float],
+    notes: dict[str, list[str]], algorithms: dict[str, tuple[str, ...]], errors: dict[str, float],
+    outputs: dict[str, float],
 ) -> Report:
     lines = []
     for layer in layers:
@@ -233,7 +273,8 @@ def _report(
         lines.append(LayerReport(
             layer.name, node.name, layer.op, tuple(sorted(layer.kinds)), value.tree.describe(), twin.compute,
             tuple(int(d) for d in value.shape), value.tree.geometry.elements, value.tree.stored_bytes,
-            _weight_sqnr(old, value.tree), errors.get(layer.name), tuple(notes[layer.name])))
+            _weight_sqnr(old, value.tree), errors.get(layer.name), algorithms.get(layer.name, ()),
+            tuple(notes[layer.name])))
     used = {i for node in after.nodes for i in node.inputs}
     other = sum(v.data.nbytes for v in after.values.values() if v.data is not None and v.name in used)
     return Report(name, str(recipe), tuple(lines), other, outputs)

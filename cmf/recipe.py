@@ -158,11 +158,13 @@ class _Form:
     needed: int = 0
 
 
-def _codebook(entries: float | None = None, scales: str = "auto", bits: float | None = None) -> Step:
+def _codebook(
+    entries: float | None = None, scales: str = "auto", bits: float | None = None, rounding: str = "auto"
+) -> Step:
     if (entries is None) == (bits is None):
         raise RecipeError("codebook takes either a number of entries, codebook(16), or bits, codebook(bits=4)")
     return Cluster(_whole(entries, "codebook's entries") if bits is None else 1 << _whole(bits, "codebook's bits"),
-                   scales)
+                   scales, rounding)
 
 
 def _whole(value: Any, what: str) -> int:
@@ -179,10 +181,10 @@ def _winograd(tile: str) -> Step:
 
 
 def _integers(bits: int) -> _Form:
-    def make(group: float = 0, scales: str = "channel") -> Step:
-        return Integers(bits, _whole(group, f"int{bits}'s group"), scales)
+    def make(group: float = 0, scales: str = "channel", rounding: str = "auto") -> Step:
+        return Integers(bits, _whole(group, f"int{bits}'s group"), scales, rounding)
 
-    return _Form(make, ("group", "scales"))
+    return _Form(make, ("group", "scales", "rounding"))
 
 
 STEPS: dict[str, _Form] = {
@@ -192,14 +194,14 @@ STEPS: dict[str, _Form] = {
                                                             _whole(output_block, "dct's output block")),
                  ("input_block", "output_block"), 1),
     "winograd": _Form(_winograd, ("tile",), 1),
-    "prune": _Form(Prune, ("fraction",), 1),
+    "prune": _Form(Prune, ("fraction", "score"), 1),
     **{f"int{bits}": _integers(bits) for bits in (1, 2, 3, 4, 5, 6, 8, 16)},
     "f32": _Form(Single),
     "f16": _Form(lambda: Half("f16")),
     "bf16": _Form(lambda: Half("bf16")),
-    "codebook": _Form(_codebook, ("entries", "scales", "bits")),
-    "ternary": _Form(lambda: Signs("ternary")),
-    "binary": _Form(lambda: Signs("binary")),
+    "codebook": _Form(_codebook, ("entries", "scales", "bits", "rounding")),
+    "ternary": _Form(partial(Signs, "ternary"), ("rounding",)),
+    "binary": _Form(partial(Signs, "binary"), ("rounding",)),
     "a8": _Form(Activations, ("mode", "percentile")),
     "zstd": _Form(FileCodec),
 }

@@ -30,7 +30,8 @@ class LayerReport:
     """One weight.
 
     ``weight_sqnr`` and ``output_sqnr`` in dB; the latter is that of the layer alone, given its inputs in the network as
-    it was, and None without calibration inputs. ``notes``: steps of the recipe that were left out, and why.
+    it was, and None without calibration inputs. ``algorithms``: those that looked at calibration inputs. ``notes``:
+    steps of the recipe that were left out, and why.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LayerReport:
     bytes: int
     weight_sqnr: float
     output_sqnr: float | None = None
+    algorithms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -20,21 +20,24 @@ ROUNDS = 50
 def cluster(
     weight: F32, geometry: Geometry, entries: int, bits: int, *, present: npt.NDArray[np.bool_] | None = None,
     channel_scales: bool = False, integer_table: bool = False, balanced: bool = False,
+    importance: F64 | None = None,
 ) -> Codebook:
     """A codebook of at most ``entries`` values for the present positions (None: all) of ``weight`` [S, O, K].
 
     Where the weight has no more distinct values than that, the result is exact. Otherwise the entries are centroids of
     least squared error; an exact 0 is kept among them where present positions hold zeros. ``channel_scales`` lets each
     channel stretch the table; ``integer_table`` makes it i8 (with a scale for the weight, or for each channel).
-    ``balanced``: indices are chosen so that the errors of each output add up to nearly 0.
+    ``balanced``: indices are chosen so that the errors of each output add up to nearly 0. ``importance`` [S, O, K]
+    weighs squared errors (None: alike).
     """
     chosen = weight.reshape(-1) if present is None else weight[present]
     scales = None
     if channel_scales:
-        table, scales = _shared_shape(weight, geometry, entries, present)
+        table, scales = _shared_shape(weight, entries, present, importance)
         scaled = weight / scales
     else:
-        table, scaled = _table(chosen, np.ones(len(chosen)), entries), weight
+        weights = np.ones(weight.shape) if importance is None else importance
+        table, scaled = _table(chosen, weights.reshape(-1) if present is None else weights[present], entries), weight
     if integer_table:
         unit = np.float32(max(float(np.abs(table).max()), 1e-30) / 127)
         codes8 = np.unique(np.rint(table / unit).astype(np.int8))
@@ -183,7 +186,7 @@ def _table(values: F32, weights: F64, entries: int) -> F32:
 
 
 def _shared_shape(
-    weight: F32, geometry: Geometry, entries: int, present: npt.NDArray[np.bool_] | None
+    weight: F32, entries: int, present: npt.NDArray[np.bool_] | None, weights: F64 | None
 ) -> tuple[F32, F32]:
     """A table and a scale for each channel [S, O, 1]: gain and shape fitted in turn."""
     mask = np.ones(weight.shape, np.bool_) if present is None else present
@@ -193,8 +196,8 @@ def _shared_shape(
     table = np.zeros(1, np.float32)
     for _ in range(3):
         square = scales.astype(np.float64) ** 2
-        importance = np.broadcast_to(np.maximum(square, 1e-12 * square.max()), weight.shape)[mask]
-        table = _table((weight / scales)[mask], importance, entries)
+        importance = np.maximum(square, 1e-12 * square.max()) * (np.ones(weight.shape) if weights is None else weights)
+        table = _table((weight / scales)[mask], importance[mask], entries)
         chosen = np.where(mask, table[nearest(table, weight / scales)], 0).astype(np.float64)
         square = (chosen**2).sum(axis=2, keepdims=True)
         product = (chosen * weight).sum(axis=2, keepdims=True)

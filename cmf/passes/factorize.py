@@ -30,6 +30,21 @@ def svd(weight: F32, rank: int) -> tuple[F32, F32]:
     return np.stack(inner).astype(np.float32), np.stack(outer).astype(np.float32)
 
 
+def whitened(weight: F32, hessian: F32, rank: int) -> tuple[F32, F32]:
+    """As :func:`svd`, of least ``tr(E H E^T)``, H [S, K, K].
+
+    With H = L L^T the decomposition of W L is truncated, and the squares of what is dropped are the loss (Wang et al.,
+    "SVD-LLM", arXiv 2403.07378, section 3.1).
+    """
+    inner, outer = [], []
+    for matrix, square in zip(weight.astype(np.float64), hessian.astype(np.float64), strict=True):
+        root = np.linalg.cholesky(square)
+        first, second = _svd(matrix @ root, rank)
+        inner.append(np.linalg.solve(root.T, first.T).T)
+        outer.append(second)
+    return np.stack(inner).astype(np.float32), np.stack(outer).astype(np.float32)
+
+
 def _svd(matrix: F64, rank: int) -> tuple[F64, F64]:
     """By the eigenvectors of the smaller Gram matrix, which is several times faster; the other factor is a projection,
     so nothing of what the kept vectors span is lost."""

@@ -14,6 +14,17 @@ def _fraction(value: float, what: str, low_open: bool, high_open: bool) -> None:
                           f"{'less than' if high_open else 'at most'} 1")
 
 
+def _rounding(step: str, value: str) -> None:
+    if value not in ("auto", "nearest"):
+        raise RecipeError(f"{step}'s rounding is {value!r}; it must be auto or nearest")
+
+
+def _text(name: str, arguments: dict[str, object]) -> str:
+    """A step with those arguments that are not None."""
+    given = ", ".join(f"{key}={value}" if key else repr(value) for key, value in arguments.items() if value is not None)
+    return f"{name}({given})" if given else name
+
+
 @dataclass(frozen=True)
 class Step:
     """One step. ``role`` orders the steps of a chain; a chain has at most one step of each role."""
@@ -85,25 +96,36 @@ class WinogradBasis(Step):
 
 @dataclass(frozen=True)
 class Prune(Step):
-    """The smallest magnitudes of each weight become 0, ``fraction`` of all."""
+    """``fraction`` of each weight's numbers become 0.
+
+    ``score``: auto (given calibration inputs, those that the others can best make up for; else the smallest
+    magnitudes) or magnitude.
+    """
 
     fraction: float
+    score: str = "auto"
     role: ClassVar[str] = "pattern"
 
     def __post_init__(self) -> None:
         _fraction(self.fraction, "prune's fraction of zeros", False, True)
+        if self.score not in ("auto", "magnitude"):
+            raise RecipeError(f"prune's score is {self.score!r}; it must be auto or magnitude")
 
     def __str__(self) -> str:
-        return f"prune({self.fraction!r})"
+        return _text("prune", {"": self.fraction, "score": None if self.score == "auto" else self.score})
 
 
 @dataclass(frozen=True)
 class Integers(Step):
-    """Integers of ``bits`` bits with a scale for the tensor, each channel, or each ``group`` of inputs."""
+    """Integers of ``bits`` bits with a scale for the tensor, each channel, or each ``group`` of inputs.
+
+    ``rounding``: auto (given calibration inputs, with error feedback; else nearest, sums kept) or nearest.
+    """
 
     bits: int
     group: int = 0
     scales: str = "channel"
+    rounding: str = "auto"
     role: ClassVar[str] = "levels"
 
     def __post_init__(self) -> None:
@@ -115,11 +137,12 @@ class Integers(Step):
             raise RecipeError(f"int{self.bits}'s scales are {self.scales!r}; they must be channel or tensor")
         if self.group and self.scales != "channel":
             raise RecipeError(f"int{self.bits} takes a group or scales=tensor, not both")
+        _rounding(f"int{self.bits}", self.rounding)
 
     def __str__(self) -> str:
-        if self.group:
-            return f"int{self.bits}(group={self.group})"
-        return f"int{self.bits}" + ("(scales=tensor)" if self.scales == "tensor" else "")
+        return _text(f"int{self.bits}", {
+            "group": self.group or None, "scales": "tensor" if self.scales == "tensor" else None,
+            "rounding": None if self.rounding == "auto" else self.rounding})
 
 
 @dataclass(frozen=True)
@@ -149,10 +172,12 @@ class Cluster(Step):
 
     ``scales``: none, channel (each output stretches the table), or auto: channel for depthwise filters, whose outputs
     differ by orders of magnitude once batch norms are folded, none for others and where none loses nothing.
+    ``rounding``: as for :class:`Integers`.
     """
 
     entries: int
     scales: str = "auto"
+    rounding: str = "auto"
     role: ClassVar[str] = "levels"
 
     def __post_init__(self) -> None:
@@ -160,6 +185,7 @@ class Cluster(Step):
             raise RecipeError(f"codebook has {self.entries} entries; it must have 2 to 256")
         if self.scales not in ("auto", "none", "channel"):
             raise RecipeError(f"codebook's scales are {self.scales!r}; they must be auto, none or channel")
+        _rounding("codebook", self.rounding)
 
     @property
     def bits(self) -> int:
@@ -167,18 +193,23 @@ class Cluster(Step):
         return next(b for b in (1, 2, 3, 4, 5, 6, 8) if 1 << b >= self.entries)
 
     def __str__(self) -> str:
-        return f"codebook({self.entries}{f', scales={self.scales}' if self.scales != 'auto' else ''})"
+        return _text("codebook", {"": self.entries, "scales": None if self.scales == "auto" else self.scales,
+                                  "rounding": None if self.rounding == "auto" else self.rounding})
 
 
 @dataclass(frozen=True)
 class Signs(Step):
-    """``ternary``: -a, 0, a; ``binary``: -a, a; one a for each channel."""
+    """``ternary``: -a, 0, a; ``binary``: -a, a; one a for each channel. ``rounding``: as for :class:`Integers`."""
 
     levels: str
+    rounding: str = "auto"
     role: ClassVar[str] = "levels"
 
+    def __post_init__(self) -> None:
+        _rounding(self.levels, self.rounding)
+
     def __str__(self) -> str:
-        return self.levels
+        return _text(self.levels, {"rounding": None if self.rounding == "auto" else self.rounding})
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Bench:
         return target
 
     def quantize(self, path: Path) -> Path:
-        """A copy quantized by onnxruntime: QDQ, per channel, activations from random inputs."""
+        """A copy quantized by onnxruntime: QDQ, per channel, activations from random inputs (u8: its own fastest)."""
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
         with np.load(self.inputs(path, onnx.load(path))) as file:
@@ -125,7 +125,7 @@ class Bench:
 
         target = self.work / f"{path.stem}_int8.onnx"
         quantize_static(path, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-                        weight_type=QuantType.QInt8, activation_type=QuantType.QInt8)
+                        weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8)
         return target
 
     def convert(self, peer: str, path: Path, inputs: Path) -> Path:

@@ -44,7 +44,7 @@ MEASURED = 8
 
 
 def compress(
-    model: Any, recipe: RecipeLike, calibration: Any = None, *, sequential: bool = True,
+    model: Any, recipe: RecipeLike, calibration: Any = None, *, sequential: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Model, Report]:
     """Compresses a network.

@@ -123,7 +123,7 @@ def columns(node: Node, shape: list[int], x: Array, limit: int, offset: float = 
     n, ho, wo = np.unravel_index(_spread(int(np.prod(view.shape[:3])), limit, offset), view.shape[:3])
     patches = view[n, ho, wo].reshape(len(n), height * width, group, inputs)
     by_group = np.moveaxis(patches, 2, 0).reshape(group, len(n), -1)
-    if inputs == 1 and group > 1:
+    if inputs == 1 and outputs > group > 1:
         by_group = np.repeat(by_group, outputs // group, axis=0)
     return np.ascontiguousarray(by_group, np.float32)
 

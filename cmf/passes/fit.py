@@ -20,7 +20,7 @@ from cmf.passes.hessian import Hessian
 from cmf.passes.quantize import code_range
 
 #: scales to try, as parts of that of least squared error
-FACTORS = (1.0, 0.86, 0.93, 1.07)
+FACTORS = (1.0, 0.82, 0.88, 0.94, 1.06, 1.12)
 #: entries of a table up to which it is refitted to its codes
 REFITTED = 32
 

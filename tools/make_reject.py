@@ -406,6 +406,15 @@ def not_a_zstd_frame() -> File:
     return changed(matmul(), features=1, buffers=lambda b: [b[0]._replace(codec=1)])
 
 
+@case("E_CODEC", "checksum")
+def zstd_without_checksum() -> File:
+    """A frame of one raw block (RFC 8878): single segment, content size in 4 bytes, no checksum."""
+    f = matmul()
+    size = len(f.pool)
+    f.pool[:] = struct.pack("<IBI", 0xFD2FB528, 0xA0, size) + (size << 3 | 1).to_bytes(3, "little") + f.pool
+    return changed(f, features=1, buffers=lambda b: [b[0]._replace(codec=1, size=size)])
+
+
 @case("E_LIMIT", "max_resident")
 def zstd_too_large() -> File:
     return changed(matmul(), features=1, buffers=lambda b: [b[0]._replace(codec=1, size=(1 << 30) + 1)])

@@ -28,6 +28,8 @@ def decompress_zstd(data: bytes | memoryview, size: int, what: str) -> bytes:
         parameters = zstandard.get_frame_parameters(data)
         if parameters.content_size != size:
             raise FormatError(f"{what}: the zstd frame holds {parameters.content_size} bytes, not {size}", "E_CODEC")
+        if not parameters.has_checksum:
+            raise FormatError(f"{what}: a zstd frame without a checksum", "E_CODEC")
         decoder = zstandard.ZstdDecompressor().decompressobj()
         decoded = decoder.decompress(data)
         if not decoder.eof or decoder.unused_data or len(decoded) != size:

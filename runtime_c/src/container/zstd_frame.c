@@ -16,6 +16,8 @@ int cmf_zstd_available(const cmf_zstd *callback) {
 
 cmf_status cmf_zstd_decode(const cmf_zstd *callback, uint8_t *target, size_t size, const uint8_t *source, size_t source_size,
                            cmf_error *error) {
+    /* RFC 8878, 3.1.1.1.1: bit 2 of the byte after the magic. Without it a flipped bit may go unseen. */
+    CMF_REQUIRE(source_size > 4u && (source[4] & 4u) != 0, CMF_E_CODEC, "a zstd frame without a checksum");
     if (callback && callback->decompress) {
         CMF_REQUIRE(callback->decompress(callback->user, target, size, source, source_size) == 0, CMF_E_CODEC,
                     "the zstd decoder refuses the frame or its size is not %zu", size);

@@ -66,7 +66,7 @@ def affine_for(low: float, high: float) -> Affine:
     """The i8 scale and zero point that cover a range and 0, which is exact."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = float(np.float32((high - low) / 255))
-    if not np.isfinite(scale) or scale <= 0:
+    if not np.isfinite(scale) or scale < np.finfo(np.float32).tiny:  # subnormal scales have too few digits
         return Affine(1.0, 0)
     return Affine(scale, int(np.clip(np.rint(-128 - low / scale), -128, 127)))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from networks import Builder, images, small_net, token_net
 
@@ -106,6 +106,7 @@ def test_dynamic() -> None:
 
 
 @given(st.floats(-1e6, 1e6, width=32), st.floats(-1e6, 1e6, width=32))
+@example(0.0, 2.2953e-42)
 def test_zero_is_exact_and_the_range_is_covered(a: float, b: float) -> None:
     affine = affine_for(min(a, b), max(a, b))
     assert -128 <= affine.zero_point <= 127 and affine.scale > 0
